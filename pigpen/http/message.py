@@ -1,0 +1,142 @@
+"""Request, Response, Handler, Store: the types all parts of pigpen speak. No I/O."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol, Self
+from urllib.parse import parse_qsl
+
+from multidict import CIMultiDict, MultiDict
+
+from pigpen.http.body import Body, BytesBody
+from pigpen.http.key import Key
+
+#: header fields: names in any case, values as latin-1 text
+Headers = CIMultiDict[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the peer's address ("" if there is none) and, once known, the account's login."""
+
+    address: str = ""
+    account: str | None = None
+
+
+NOBODY = Caller()
+
+
+class Request:
+    """One HTTP request.
+
+    ``deadline`` is absolute, on the clock of the service's Env; None: no limit. ``secure``: it
+    came over TLS. ``http11``: the client spoke HTTP/1.1, so it understands 100 Continue and chunks.
+    """
+
+    __slots__ = ("body", "caller", "deadline", "headers", "http11", "key", "method", "query_string",
+                 "secure")  # fmt: skip
+
+    def __init__(
+        self,
+        method: str,
+        key: Key,
+        *,
+        query_string: str = "",
+        headers: Headers | None = None,
+        body: Body | None = None,
+        deadline: float | None = None,
+        caller: Caller = NOBODY,
+        secure: bool = False,
+        http11: bool = True,
+    ) -> None:
+        self.method = method
+        self.key = key
+        self.query_string = query_string
+        self.headers = Headers() if headers is None else headers
+        self.body: Body = BytesBody() if body is None else body
+        self.deadline = deadline
+        self.caller = caller
+        self.secure = secure
+        self.http11 = http11
+
+    @property
+    def query(self) -> MultiDict[str]:
+        """The decoded query; a name without ``=`` has the value ""."""
+        if not self.query_string:
+            return MultiDict()
+        return MultiDict(parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=100))
+
+    def replace(self, **changes: object) -> Self:
+        """A copy with some attributes changed; the body is shared, so use only one of the two."""
+        copy = object.__new__(type(self))
+        for name in Request.__slots__:
+            setattr(copy, name, changes.pop(name) if name in changes else getattr(self, name))
+        assert not changes, f"Request has no {changes}"
+        return copy
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.key}>"
+
+
+class Outcome(enum.Enum):
+    """What an answer means (CMB-1). No answer is an exception, so it is not here."""
+
+    HIT = "hit"
+    MISS = "miss"
+    REFUSAL = "refusal"
+    ERROR = "error"
+
+
+class Response:
+    """One HTTP response, of any status."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self, status: int, headers: Headers | None = None, body: Body | None = None
+    ) -> None:
+        self.status = status
+        self.headers = Headers() if headers is None else headers
+        self.body: Body = BytesBody() if body is None else body
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.status < 400:
+            return Outcome.HIT
+        if self.status in {404, 410}:
+            return Outcome.MISS
+        return Outcome.REFUSAL if self.status < 500 else Outcome.ERROR
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+
+class Handler(Protocol):
+    """Anything that turns one request into one response."""
+
+    async def handle(self, request: Request) -> Response:
+        """Answer. The request's body is the handler's: it reads it to its end, or leaves it.
+
+        :raises NoAnswer: a peer below gave no answer. :raises PigpenError: the face answers so.
+        """
+
+
+class Capability(enum.Enum):
+    """What a store can do; asked for before a composition runs."""
+
+    GET = "get"
+    PUT = "put"
+    DELETE = "delete"
+    LIST = "list"
+    RANGE = "range"
+    CONDITIONAL_GET = "conditional-get"
+    CONDITIONAL_PUT = "conditional-put"
+    DURABLE = "durable"
+
+
+class Store(Handler, Protocol):
+    """A handler that keeps values under keys."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]: ...

@@ -1,0 +1,228 @@
+"""The real Env: this machine's clock, random source, disk, threads and network."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import random
+import stat
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, serverFromString
+from twisted.internet.threads import deferToThreadPool
+
+from pigpen.env import Disk, Entry, Env, File, OpenFile, Space
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import (
+        IReactorTime,
+        IStreamClientEndpoint,
+        IStreamServerEndpoint,
+    )
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: threads that may wait for the disk at once: so many writers share one flush
+DISK_THREADS = 32
+
+_NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class SystemEnv:
+    """Env over a Twisted reactor."""
+
+    def __init__(self, reactor: Any) -> None:
+        """:param reactor: any reactor; its clock is made monotonic, as a stepped wall clock would
+        otherwise stop or fire every timer."""
+        reactor.seconds = time.monotonic
+        reactor.suggestThreadPoolSize(DISK_THREADS)
+        self._reactor = reactor
+        self.random: random.Random = random.SystemRandom()
+        self.disk: Disk = SystemDisk(self)
+
+    @property
+    def clock(self) -> IReactorTime:
+        clock: IReactorTime = self._reactor
+        return clock
+
+    def wall(self) -> float:
+        return time.time()
+
+    def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        return deferToThreadPool(
+            self._reactor, self._reactor.getThreadPool(), function, *args, **kwargs
+        )
+
+    def server_endpoint(self, description: str) -> IStreamServerEndpoint:
+        endpoint: IStreamServerEndpoint = serverFromString(self._reactor, description)  # type: ignore[no-untyped-call]
+        return endpoint
+
+    def client_endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
+        # the deadline is `web.client`'s, over all addresses of the name
+        return HostnameEndpoint(self._reactor, host, port, timeout=30)
+
+
+class SystemFile:
+    """An open file that many readers share; offsets are their own."""
+
+    def __init__(self, env: Env, descriptor: int) -> None:
+        self._env = env
+        self.descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+    def read_now(self, offset: int, size: int) -> bytes | None:
+        buffer = bytearray(size)
+        try:
+            count = os.preadv(self.descriptor, [buffer], offset, os.RWF_NOWAIT)
+        except (BlockingIOError, AttributeError):
+            return None
+        except OSError as error:
+            if error.errno in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:
+                return None
+            raise
+        return bytes(buffer) if count == size else None
+
+    async def read_at(self, offset: int, size: int) -> bytes:
+        return await self._env.in_thread(os.pread, self.descriptor, size, offset)
+
+
+class SystemOpenFile:
+    """A file open for appending."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._descriptor, size, offset)
+
+    def sync(self) -> None:
+        os.fsync(self._descriptor)
+
+    def start_sync(self, offset: int, size: int) -> None:
+        # begins write-back of dirty pages on Linux; the range is dropped from the cache only if
+        # it is clean already, so what was just written stays readable from memory
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._descriptor, offset, size, os.POSIX_FADV_DONTNEED)
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class SystemDisk:
+    """Disk over the operating system's calls."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+
+    def create(self, path: str) -> OpenFile:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _NO_LINK
+        return SystemOpenFile(os.open(path, flags, 0o600))
+
+    def open_append(self, path: str) -> OpenFile:
+        return SystemOpenFile(_open_regular(path, os.O_RDWR | os.O_APPEND))
+
+    def open_read(self, path: str) -> File:
+        return SystemFile(self._env, _open_regular(path, os.O_RDONLY))
+
+    def close_read(self, file: File) -> None:
+        assert isinstance(file, SystemFile)
+        descriptor, file.descriptor = file.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def read(self, path: str, limit: int) -> bytes:
+        descriptor = _open_regular(path, os.O_RDONLY)
+        try:
+            data = os.read(descriptor, limit + 1)
+        finally:
+            os.close(descriptor)
+        if len(data) > limit:
+            raise ValueError(f"{path} is larger than {limit} bytes")
+        return data
+
+    def rename(self, old: str, new: str) -> None:
+        os.rename(old, new)
+
+    def remove(self, path: str) -> None:
+        os.unlink(path)
+
+    def make_folder(self, path: str) -> bool:
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            return False
+        return True
+
+    def remove_folder(self, path: str) -> None:
+        os.rmdir(path)
+
+    def sync_folder(self, path: str) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def entries(self, path: str) -> list[Entry]:
+        found = []
+        with os.scandir(path) as folder:
+            for item in folder:
+                with contextlib.suppress(FileNotFoundError):
+                    found.append(_entry(item.name, item.stat(follow_symlinks=False)))
+        return sorted(found, key=lambda entry: os.fsencode(entry.name))
+
+    def entry(self, path: str) -> Entry | None:
+        try:
+            return _entry(os.path.basename(path), os.lstat(path))
+        except FileNotFoundError:
+            return None
+
+    def space(self, path: str) -> Space:
+        facts = os.statvfs(path)
+        return Space(facts.f_blocks * facts.f_frsize, facts.f_bavail * facts.f_frsize)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """:raises OSError: it is a link, a folder, a pipe, a device."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | _NO_LINK)  # a FIFO must not block us
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
+
+
+def _entry(name: str, facts: os.stat_result) -> Entry:
+    return Entry(
+        name=name,
+        is_file=stat.S_ISREG(facts.st_mode),
+        is_folder=stat.S_ISDIR(facts.st_mode),
+        size=facts.st_size,
+        allocated=facts.st_blocks * 512,
+        modified=facts.st_mtime,
+    )
+
+
+_is_env: type[Env] = SystemEnv
+_is_file: type[File] = SystemFile
+_is_open_file: type[OpenFile] = SystemOpenFile
+_is_disk: type[Disk] = SystemDisk
