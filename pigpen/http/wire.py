@@ -93,7 +93,8 @@ class ExpectationAnswer(Struct, omit_defaults=True):
 
 
 class Registration(Struct, omit_defaults=True):
-    """A host at its start. ``instance``: random, new for each process. ``last_epoch``: 0: new."""
+    """A host at its start. ``instance``: random, new for each process. ``last_epoch``: 0: new.
+    ``pin``: see `Target`; absent where strangers trust its certificate, or over plain HTTP."""
 
     instance: Id
     addresses: Annotated[list[Url], Meta(min_length=1, max_length=8)]
@@ -103,6 +104,7 @@ class Registration(Struct, omit_defaults=True):
     disk_free: Size
     last_epoch: int = 0
     zone: Annotated[str, Meta(max_length=64)] = ""
+    pin: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{43}=$")] | None = None
 
 
 class Registered(Struct, omit_defaults=True):
