@@ -66,7 +66,8 @@ class OpenFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A name in a folder. ``allocated`` counts the blocks in use, in bytes."""
+    """A name in a folder. ``allocated`` counts the blocks in use, in bytes; ``mode`` has the
+    permission bits; ``mine``: the file belongs to the user this process runs as."""
 
     name: str
     is_file: bool
@@ -74,6 +75,8 @@ class Entry:
     size: int
     allocated: int
     modified: float
+    mode: int = 0o600
+    mine: bool = True
 
 
 @dataclass(frozen=True, slots=True)

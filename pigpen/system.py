@@ -219,6 +219,8 @@ def _entry(name: str, facts: os.stat_result) -> Entry:
         size=facts.st_size,
         allocated=facts.st_blocks * 512,
         modified=facts.st_mtime,
+        mode=stat.S_IMODE(facts.st_mode),
+        mine=not hasattr(os, "geteuid") or facts.st_uid == os.geteuid(),
     )
 
 
