@@ -125,6 +125,12 @@ class Disk(Protocol):
 
     def space(self, path: str) -> Space: ...
 
+    def lock(self, path: str) -> OpenFile:
+        """Hold this file, made if need be, until it is closed or this process ends.
+
+        :raises BlockingIOError: another process holds it.
+        """
+
 
 class Env(Protocol):
     """All that a part of pigpen may take from the outside world."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import random
 import stat
@@ -200,6 +201,15 @@ class SystemDisk:
     def space(self, path: str) -> Space:
         facts = os.statvfs(path)
         return Space(facts.f_blocks * facts.f_frsize, facts.f_bavail * facts.f_frsize)
+
+    def lock(self, path: str) -> OpenFile:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return SystemOpenFile(descriptor)
 
 
 def _open_regular(path: str, flags: int) -> int:
