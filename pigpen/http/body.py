@@ -97,14 +97,23 @@ class FileBody(BaseBody):
     """A byte range of an open file; the server may send it with sendfile.
 
     It owns its use of the file: `release` is called exactly once, when it ends or is closed.
+    ``deadline``: when whoever sends it must stop and abort, on the clock of Env; None: never.
     """
 
-    __slots__ = ("_position", "_release", "file", "length", "offset")
+    __slots__ = ("_position", "_release", "deadline", "file", "length", "offset")
 
-    def __init__(self, file: File, offset: int, length: int, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        file: File,
+        offset: int,
+        length: int,
+        release: Callable[[], None],
+        deadline: float | None = None,
+    ) -> None:
         self.file = file
         self.offset = offset
         self.length = length
+        self.deadline = deadline
         self._position = 0
         self._release: Callable[[], None] | None = release
 
@@ -119,6 +128,15 @@ class FileBody(BaseBody):
             raise BodyAborted(received=self._position, reason="the file became shorter")
         self._position += len(chunk)
         return chunk
+
+    @property
+    def sent(self) -> int:
+        """How many bytes were taken so far."""
+        return self._position
+
+    def advance(self, count: int) -> None:
+        """Count bytes that the reader sent straight from the file (sendfile)."""
+        self._position += count
 
     def close(self) -> None:
         """As `aclose`, for callers that cannot wait."""
