@@ -67,7 +67,7 @@ class OpenFile(Protocol):
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A name in a folder. ``allocated`` counts the blocks in use, in bytes; ``mode`` has the
-    permission bits; ``mine``: the file belongs to the user this process runs as."""
+    permission bits; ``mine``: the file belongs to the user this process runs as, or to root."""
 
     name: str
     is_file: bool

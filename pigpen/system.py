@@ -230,7 +230,7 @@ def _entry(name: str, facts: os.stat_result) -> Entry:
         allocated=facts.st_blocks * 512,
         modified=facts.st_mtime,
         mode=stat.S_IMODE(facts.st_mode),
-        mine=not hasattr(os, "geteuid") or facts.st_uid == os.geteuid(),
+        mine=not hasattr(os, "geteuid") or facts.st_uid in {0, os.geteuid()},
     )
 
 
