@@ -1,0 +1,1 @@
+"""pigpen beside other servers, on this machine, in one run: see `python -m benchmarks --help`."""
