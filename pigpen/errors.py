@@ -211,6 +211,13 @@ class HeadersTooLarge(PigpenError):
 # -- 5xx: the same request may succeed later, or elsewhere -------------------------------------
 
 
+class DiskFailed(PigpenError):
+    """The disk of this host failed: whether the bytes were stored is not known. Ask the coordinator;
+    the host takes no more until its disk was checked and it was started again."""
+
+    code = "disk"
+
+
 class NotBuilt(PigpenError):
     """This server does not know how to do this: {reason}."""
 
@@ -322,3 +329,23 @@ class Refused(PigpenError):
 
     # an answer of another service, as its error body put it; ``facts`` has its status and code
     code = "refused"
+
+
+class FileFailed(PigpenError):
+    """Cannot {action} {path}: {reason}."""
+
+    code = "file"
+
+
+class WrongContent(PigpenError):
+    """What arrived is not what was stored: {reason}. Do not use it; try again."""
+
+    code = "wrong-content"
+
+
+class OutcomeUnknown(PigpenError):
+    """It is not known whether this was stored: {reason}. Look with `pigpen ls -l`; to store it
+    once more does no harm."""
+
+    status = 504
+    code = "unknown"
