@@ -1,0 +1,265 @@
+"""Catalog: the coordinator's SQLite database, with group commit.
+
+    catalog.sqlite         WAL, synchronous=FULL: a commit that returned survives a power cut
+    catalog.sqlite.lock    held while a coordinator runs: a second one is refused
+    catalog.sqlite.backup-N    made before schema N is changed
+
+`read` and `write` run a rule in a thread, inside a transaction. Waiting reads share one snapshot,
+waiting writes one commit, a savepoint each. Results are delivered after the commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from pigpen.coordinator.batches import Batches, Call, Take
+from pigpen.coordinator.migrations import check_known, migrate, schema_files, schema_number
+from pigpen.coordinator.transaction import Transaction
+from pigpen.env import Env
+from pigpen.errors import ConfigError, InsufficientStorage, PigpenError, Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: calls that wait at most, reads and writes each; the next one gets 503
+MAX_WAITING = 10_000
+#: a batch holds its first caller up, so it ends after this many calls
+READ_BATCH = 64
+WRITE_BATCH = 512
+#: pages of 4 KiB after which the WAL is copied into the database, by the commit that passes it
+CHECKPOINT_PAGES = 4_000
+BUSY_MS = 5_000
+
+_FULL_DISK = {sqlite3.SQLITE_FULL}
+#: the database can go on after these: only the call that met one fails
+_OWN_FAULTS = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_RANGE,
+    sqlite3.SQLITE_MISUSE,
+    None,
+}
+
+
+class Catalog:
+    """Rules over an SQLite database. Made by `open`; one per process and file."""
+
+    log = Logger()
+
+    def __init__(self, env: Env, path: str) -> None:
+        self._env = env
+        self._path = path
+        self._connections: list[sqlite3.Connection] = []
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._reads = Batches(env, self._read_batch, READ_BATCH, MAX_WAITING)
+        self._writes = Batches(env, self._write_batch, WRITE_BATCH, MAX_WAITING)
+
+    @classmethod
+    async def open(cls, env: Env, path: str, schema: Mapping[int, str] | None = None) -> Self:
+        """Open a catalog, or make a new one.
+
+        :raises ConfigError: another process has it, a newer program made it, or it is damaged.
+        """
+        catalog = cls(env, path)
+        await env.in_thread(catalog._open, schema_files() if schema is None else schema)
+        return catalog
+
+    def read(
+        self, rule: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Run a rule that changes nothing.
+
+        :raises Unavailable: too many wait, or the catalog cannot be read now.
+        """
+        assert not kwargs
+        return self._reads.call(rule, args)
+
+    def write(
+        self, rule: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """Run a rule that may change things; fires when its changes are durable.
+
+        A rule that raises changes nothing. Cancelling before it began stops it, later not.
+
+        :raises Unavailable: too many wait, or the catalog cannot be written now: nothing changed.
+        :raises InsufficientStorage: the coordinator's disk is full.
+        """
+        assert not kwargs
+        return self._writes.call(rule, args)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that have not begun."""
+        return self._reads.waiting + self._writes.waiting
+
+    async def close(self) -> None:
+        """Finish what waits, then leave the file in one piece."""
+        await self._reads.close()
+        await self._writes.close()
+        await self._env.in_thread(self.drop)
+
+    def drop(self) -> None:
+        """Close at once, as the death of the process would: nothing that committed is lost."""
+        while self._connections:
+            self._connections.pop().close()
+
+    # -- opening, in a thread ---------------------------------------------------------------------
+
+    def _open(self, schema: Mapping[int, str]) -> None:
+        try:
+            self._open_checked(schema)
+        except sqlite3.Error as error:
+            self.drop()
+            reason = f"{error}; put a backup in its place ({self._path}.backup-*, or your own)"
+            raise ConfigError(path=self._path, reason=reason) from None
+        except BaseException:
+            self.drop()
+            raise
+
+    def _open_checked(self, schema: Mapping[int, str]) -> None:
+        self._lock()
+        writer = self._connect(self._path)
+        check_known(schema_number(writer), self._path, schema)
+        _configure(writer, self._path)
+        problem = writer.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise sqlite3.DatabaseError(f"the catalog is damaged: {problem}")
+        backup = migrate(writer, self._path, schema)
+        if backup is not None:
+            self.log.info("the catalog has a new schema; the old one is {backup}", backup=backup)
+        reader = self._connect(self._path)
+        reader.execute("PRAGMA query_only = ON")
+        reader.execute("PRAGMA trusted_schema = OFF")
+        self._writer, self._reader = writer, reader
+
+    def _connect(self, path: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            path,
+            timeout=BUSY_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,  # `Batches` lets one thread at a time in
+            cached_statements=512,
+        )
+        self._connections.append(connection)
+        return connection
+
+    def _lock(self) -> None:
+        """SQLite's own lock on a file beside: it ends with the process, and works everywhere."""
+        connection = self._connect(self._path + ".lock")
+        try:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if _primary_code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            reason = "another coordinator uses it; stop that one first"
+            raise ConfigError(path=self._path, reason=reason) from None
+
+    # -- batches, in a thread ---------------------------------------------------------------------
+
+    def _transaction(self, connection: sqlite3.Connection) -> Transaction:
+        return Transaction(connection, self._env.random, int(self._env.wall() * 1000))
+
+    def _read_batch(self, take: Take) -> None:
+        assert self._reader is not None
+        reader = self._reader
+        transaction = self._transaction(reader)
+        reader.execute("BEGIN")
+        try:
+            while (call := take()) is not None:
+                _run(call, transaction)
+        finally:
+            with contextlib.suppress(sqlite3.Error):  # an I/O error ended it already
+                reader.execute("COMMIT")
+
+    def _write_batch(self, take: Take) -> None:
+        assert self._writer is not None
+        writer = self._writer
+        calls: list[Call] = []
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            transaction = self._transaction(writer)
+            while (call := take()) is not None:
+                calls.append(call)
+                _run_in_savepoint(call, transaction, writer)
+            writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            if not calls and (call := take()) is not None:
+                calls.append(call)
+            self._fail(calls, error)
+        finally:
+            if writer.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    writer.execute("ROLLBACK")
+
+    def _fail(self, calls: list[Call], error: sqlite3.Error) -> None:
+        """The commit failed: none of its calls has changed anything."""
+        self.log.error(
+            "the catalog refused {count} changes: {error}", count=len(calls), error=error
+        )
+        for call in calls:
+            if not isinstance(call.error, PigpenError):
+                call.error = catalog_error(error)
+
+
+def _configure(connection: sqlite3.Connection, path: str) -> None:
+    """Set what durability and safety rest on, and read it back (REL 4)."""
+    wanted = {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "busy_timeout": BUSY_MS,
+        "trusted_schema": 0,
+        "foreign_keys": 1,
+        "wal_autocheckpoint": CHECKPOINT_PAGES,
+    }
+    for name, value in wanted.items():
+        connection.execute(f"PRAGMA {name} = {value}").fetchall()
+        if (found := connection.execute(f"PRAGMA {name}").fetchone()[0]) != value:
+            reason = f"SQLite keeps {name} at {found}; use a local disk, not a network one"
+            raise ConfigError(path=path, reason=reason)
+
+
+def _run(call: Call, transaction: Transaction) -> None:
+    try:
+        call.result = call.function(transaction, *call.arguments)
+    except sqlite3.Error as error:
+        call.error = error if _primary_code(error) in _OWN_FAULTS else catalog_error(error)
+    except Exception as error:  # noqa: BLE001  # handed to the caller, whole
+        call.error = error
+
+
+def _run_in_savepoint(call: Call, transaction: Transaction, writer: sqlite3.Connection) -> None:
+    """:raises sqlite3.Error: the whole batch failed."""
+    writer.execute("SAVEPOINT change")
+    try:
+        call.result = call.function(transaction, *call.arguments)
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) and _primary_code(error) not in _OWN_FAULTS:
+            raise
+        call.error = error
+        writer.execute("ROLLBACK TO change")
+    writer.execute("RELEASE change")
+
+
+def _primary_code(error: sqlite3.Error) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def catalog_error(error: sqlite3.Error) -> PigpenError:
+    """What a user hears of a database error; the log has the rest."""
+    code = _primary_code(error)
+    if code in _FULL_DISK:
+        return InsufficientStorage(reason="the coordinator's disk is full")
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return Unavailable(reason="the catalog is busy")
+    return Unavailable(reason="the catalog cannot be used")

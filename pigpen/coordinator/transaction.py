@@ -1,0 +1,52 @@
+"""Transaction: what the catalog's rules see of the database.
+
+Rules are plain functions ``rule(transaction, ...)``; `Catalog.read` and `Catalog.write` run them. A
+rule that raises a `PigpenError` has changed nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from typing import Any
+
+#: a value SQLite stores
+Value = int | str | bytes | None
+#: columns as selected; rules take them apart at once
+Row = tuple[Any, ...]
+
+
+class Transaction:
+    """One SQL transaction, seen from one rule. Only valid while that rule runs."""
+
+    __slots__ = ("_connection", "now", "random")
+
+    def __init__(self, connection: sqlite3.Connection, random: random.Random, now: int) -> None:
+        """:param now: ms since 1970, the same for all rules of one commit."""
+        self._connection = connection
+        self.random = random
+        self.now = now
+
+    def one(self, sql: str, *values: Value) -> Row | None:
+        """The first row, or None."""
+        row: Row | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    def all(self, sql: str, *values: Value) -> list[Row]:
+        """All rows: bound them in the query."""
+        return self._connection.execute(sql, values).fetchall()
+
+    def run(self, sql: str, *values: Value) -> int:
+        """Change rows; how many were changed."""
+        return self._connection.execute(sql, values).rowcount
+
+    def insert(self, sql: str, *values: Value) -> int:
+        """Insert a row under a new random id, which is the first ``?``; drawn again if taken."""
+        while True:
+            number = self.random.getrandbits(63)
+            if number and self.run(f"{sql} ON CONFLICT (id) DO NOTHING", number, *values):
+                return number
+
+    def random_id(self) -> bytes:
+        """A new 256-bit id: 32 bytes."""
+        return self.random.randbytes(32)
