@@ -44,8 +44,9 @@ def many(
     with tempfile.NamedTemporaryFile("w", suffix=".paths") as listing:
         listing.writelines(path + "\n" for path in paths)
         listing.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout",
-                   "60s", "-s", _SCRIPT, url, "--", listing.name, method, str(size), *headers]  # fmt: skip
+        script = ["-s", _SCRIPT, url, "--", listing.name, method, str(size), *headers]
+        span = f"-d{max(1, round(seconds))}s"
+        command = ["wrk", "-t1", f"-c{connections}", span, "--timeout", "60s", *script]
         output = run(command, seconds + 90)
     line = next((line for line in output.splitlines() if line.startswith("RESULT ")), None)
     if line is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import loads
 from benchmarks.loads import upload
 from benchmarks.peers import write_file
-from benchmarks.process import Process, free_ports
+from benchmarks.process import NotMeasured, Process, free_ports
 from benchmarks.venvs import program
 
 
@@ -69,5 +69,5 @@ class Seaweed:
         output = loads.run(command, 300)
         rates = [float(rate) for rate in re.findall(r"Requests per second:\s+([0-9.]+)", output)]
         if len(rates) != 2:
-            raise loads.NotMeasured(f"weed benchmark: {output[-300:]}")
+            raise NotMeasured(f"weed benchmark: {output[-300:]}")
         return rates[0], rates[1]
