@@ -205,7 +205,8 @@ class Source(Struct, omit_defaults=True):
 
 
 class DownloadOffer(Struct, omit_defaults=True):
-    """The JSON form of a read. ``digest``: SHA-256, hexadecimal. ``modified``: ms since 1970."""
+    """The JSON form of a read. ``digest``: SHA-256, hexadecimal. ``modified``: ms since 1970.
+    ``data``: all the bytes, if they are at most INLINE_BYTES; then there may be no sources."""
 
     length: Size
     etag: str
@@ -213,6 +214,7 @@ class DownloadOffer(Struct, omit_defaults=True):
     content_type: str
     modified: int
     sources: list[Source]
+    data: bytes | None = None
 
 
 class Stored(Struct, omit_defaults=True):
