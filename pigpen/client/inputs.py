@@ -1,0 +1,147 @@
+"""Inputs: what an upload reads, and how far back it can go when a connection was cut."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from pigpen.env import Env, File
+from pigpen.errors import FileFailed
+from pigpen.http.body import BaseBody, Body, BytesBody, FileBody, PushBody
+
+#: bytes of a pipe that stay in memory after they were sent: more than two sockets hold, so a
+#: transfer can go on where the host says it was cut
+REPLAY_BYTES = 8 * 1024 * 1024
+
+
+class Input(Protocol):
+    """Bytes to store. ``length``: in all, None if unknown. ``identity``: text that is the same only
+    for the same bytes (a file's inode and times), so that a later run may go on; or None."""
+
+    @property
+    def length(self) -> int | None: ...
+
+    @property
+    def identity(self) -> str | None: ...
+
+    def body(self, offset: int) -> Body | None:
+        """The bytes from `offset` to the end; None if they are not at hand any more. A new body
+        ends the use of the one before."""
+
+
+class BytesInput:
+    """A few bytes in memory."""
+
+    identity = None
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.length = len(data)
+
+    def body(self, offset: int) -> Body | None:
+        return BytesBody(self.data[offset:])
+
+
+class FileInput:
+    """A regular file, or the rest of one: it can be read again from anywhere."""
+
+    def __init__(self, file: File, start: int, length: int, identity: str | None = None) -> None:
+        self.file = file
+        self.start = start
+        self.length = length
+        self.identity = identity
+
+    def body(self, offset: int) -> Body | None:
+        return FileBody(self.file, self.start + offset, self.length - offset, lambda: None)
+
+
+class PipeInput:
+    """A stream that can be read once; its last few MiB are kept."""
+
+    length = None
+    identity = None
+
+    def __init__(self, stream: Body, keep: int = REPLAY_BYTES) -> None:
+        self._stream = stream
+        self._keep = keep
+        self._kept: deque[bytes] = deque()
+        #: where the kept bytes begin and end
+        self._first = 0
+        self._end = 0
+
+    def body(self, offset: int) -> Body | None:
+        if not self._first <= offset <= self._end:
+            return None
+        return _Replay(self, offset)
+
+    async def read_from(self, offset: int) -> bytes:
+        """Some bytes from `offset` on. :raises StopAsyncIteration: there are no more."""
+        start = self._first
+        for chunk in self._kept:
+            if offset < start + len(chunk):
+                return chunk[offset - start :] if offset > start else chunk
+            start += len(chunk)
+        chunk = await anext(self._stream)
+        self._kept.append(chunk)
+        self._end += len(chunk)
+        while self._end - self._first - len(self._kept[0]) > self._keep:
+            self._first += len(self._kept.popleft())
+        return chunk
+
+
+class _Replay(BaseBody):
+    """A pipe's bytes from an offset; closing it leaves the pipe open."""
+
+    __slots__ = ("_input", "_position")
+
+    def __init__(self, pipe: PipeInput, offset: int) -> None:
+        self._input = pipe
+        self._position = offset
+
+    async def __anext__(self) -> bytes:
+        chunk = await self._input.read_from(self._position)
+        self._position += len(chunk)
+        return chunk
+
+
+class ThreadBody(BaseBody):
+    """What a blocking function reads, such as ``os.read`` of standard input.
+
+    A read that is under way when its reader is cancelled goes on, and its bytes are kept for the
+    next reader: so nothing is lost between two connections.
+    """
+
+    __slots__ = ("_env", "_name", "_queue", "_read", "_reading")
+
+    def __init__(self, env: Env, read: Callable[[], bytes], name: str) -> None:
+        """:param read: some bytes, empty at the end. :param name: for messages."""
+        self._env = env
+        self._read = read
+        self._name = name
+        self._queue = PushBody()
+        self._reading = False
+
+    async def __anext__(self) -> bytes:
+        if not (self._queue.buffered or self._reading or self._queue.ended):
+            self._reading = True
+            # the read's own end, not ours: it is not awaited, so our being cancelled leaves it
+            _ = self._env.in_thread(self._read).addCallbacks(self._arrived, self._failed)
+        return await anext(self._queue)
+
+    def _arrived(self, chunk: bytes) -> None:
+        self._reading = False
+        if chunk:
+            self._queue.push(chunk)
+        else:
+            self._queue.finish()
+
+    def _failed(self, failure: object) -> None:
+        self._reading = False
+        error = getattr(failure, "value", None)
+        reason = getattr(error, "strerror", None) or "reading failed"
+        self._queue.fail(FileFailed(action="read", path=self._name, reason=reason))
+
+
+_is_input: tuple[type[Input], ...] = (BytesInput, FileInput, PipeInput)
+_is_body: type[Body] = ThreadBody

@@ -1,0 +1,197 @@
+"""Session: one account's conversation with its coordinator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from typing import Protocol, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from pigpen.env import Env
+from pigpen.errors import BadAnswer, ConfigError, Refused
+from pigpen.http import wire
+from pigpen.http.answers import JSON, NDJSON
+from pigpen.http.body import Body, BytesBody, read_all
+from pigpen.http.key import Key
+from pigpen.http.message import Headers, Response
+
+T = TypeVar("T")
+
+#: the largest answer in JSON that a coordinator has reason to give
+MAX_ANSWER_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 64 * 1024
+
+_ACCESS_KEY = re.compile(r"[!-~]{1,1000}")
+
+
+class Http(Protocol):
+    """What a session needs of an HTTP client; it follows no redirect."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Headers | None = None,
+        body: Body | None = None,
+        pin: str | None = None,
+    ) -> Response:
+        """:raises NoAnswer: connecting failed, the peer was silent, or it broke off."""
+
+    async def close(self) -> None: ...
+
+
+def check_coordinator(url: str) -> str:
+    """:return: the URL without a final slash. :raises ConfigError: it is none for a coordinator."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or "@" in parts.netloc or parts.query or parts.fragment or re.search(r"\s", url):
+        reason = f"{url!r} is no address; write it like https://cloud.example:2573"
+        raise ConfigError(path="coordinator", reason=reason)
+    return url.rstrip("/")
+
+
+class Session:
+    """Requests of one account. The access key goes to its coordinator and nowhere else (CLD-7)."""
+
+    def __init__(
+        self,
+        env: Env,
+        http: Http,
+        coordinator: str,
+        access_key: str,
+        login: str | None = None,
+    ) -> None:
+        """:param login: asked of the coordinator if not given.
+
+        :raises ConfigError: the address or the access key cannot be one.
+        """
+        if not _ACCESS_KEY.fullmatch(access_key):
+            reason = "it holds a character that no access key has, or nothing at all"
+            raise ConfigError(path="access key", reason=reason)
+        self.env = env
+        self.http = http
+        self.coordinator = check_coordinator(coordinator)
+        self.access_key = access_key
+        self._login = login
+
+    async def account(self) -> wire.Account:
+        account = await self.read(await self._call("GET", "/account"), wire.Account)
+        self._login = account.login
+        return account
+
+    async def new_key(self, label: str) -> wire.MadeKey:
+        body = BytesBody(wire.encode(wire.NewKey(label=label)))
+        headers = Headers({"Content-Type": JSON})
+        answer = await self._call("POST", "/account/keys", headers=headers, body=body)
+        return await self.read(answer, wire.MadeKey)
+
+    async def delete_key(self, key_id: str) -> None:
+        path = Key.of(["account", "keys", key_id]).to_path()
+        await (await self._call("DELETE", path)).body.aclose()
+
+    async def delete(self, key: Key) -> None:
+        await (await self.call("DELETE", key)).body.aclose()
+
+    async def list(
+        self, key: Key, *, depth: str = "1", after: str | None = None
+    ) -> AsyncGenerator[wire.ListLine, None]:
+        """The members of a collection, in bytewise order, however many.
+
+        :raises BadAnswer: the answer was cut or is no listing.
+        """
+        query = {"depth": depth} | ({"after": after} if after is not None else {})
+        headers = Headers({"Accept": NDJSON})
+        answer = await self.call("GET", Key(key.names, True), query, headers=headers)
+        try:
+            async for line in _lines(answer.body):
+                if line.startswith(b'{"end"'):
+                    end = self._decode(line, wire.ListEnd)
+                    if end.next is not None:
+                        raise BadAnswer(peer=self.coordinator, reason="the listing stops early")
+                    return
+                yield self._decode(line, wire.ListLine)
+            raise BadAnswer(peer=self.coordinator, reason="the listing was cut; try again")
+        finally:
+            await answer.body.aclose()
+
+    async def call(
+        self,
+        method: str,
+        key: Key,
+        query: dict[str, str] | None = None,
+        *,
+        headers: Headers | None = None,
+        body: Body | None = None,
+    ) -> Response:
+        """A request for an object or collection: an answer below 300.
+
+        :raises Refused: any other answer. :raises NoAnswer: see `Http`.
+        """
+        if self._login is None:
+            await self.account()
+        path = f"/api/{self._login}{key.to_path()}"
+        if query:
+            path += "?" + urlencode(query)
+        return await self._call(method, path, headers=headers, body=body)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Headers | None = None,
+        body: Body | None = None,
+    ) -> Response:
+        headers = Headers() if headers is None else headers
+        headers["Authorization"] = f"Bearer {self.access_key}"
+        url = self.coordinator + path
+        answer = await self.http.request(method, url, headers=headers, body=body)
+        if answer.status >= 300:
+            raise await refusal(answer, self.coordinator)
+        return answer
+
+    async def read(self, answer: Response, shape: type[T]) -> T:
+        """The JSON of an answer. :raises BadAnswer: it is none of this shape."""
+        return self._decode(await read_all(answer.body, MAX_ANSWER_BYTES), shape)
+
+    def _decode(self, data: bytes, shape: type[T]) -> T:
+        try:
+            return msgspec.json.decode(data, type=shape)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            reason = "is that the address of a pigpen coordinator?"
+            raise BadAnswer(peer=self.coordinator, reason=reason) from None
+
+
+async def refusal(answer: Response, peer: str) -> Refused:
+    """The error that an answer of status 300 or above means; its body is used up."""
+    data = await read_all(answer.body, MAX_ANSWER_BYTES)
+    try:
+        problem = msgspec.json.decode(data, type=wire.Problem)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        message = f"{peer} answered {answer.status}, without saying why."
+        problem = wire.Problem("status", message)
+    retry = answer.headers.get("Retry-After", "")
+    return Refused(
+        message=problem.message,
+        status=answer.status,
+        code=problem.error,
+        retry_after=int(retry) if re.fullmatch("[0-9]{1,6}", retry) else None,
+    )
+
+
+async def _lines(body: Body) -> AsyncGenerator[bytes, None]:
+    """Complete lines; a last one without its end is dropped, as it may have been cut."""
+    rest = b""
+    async for chunk in body:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield line
+        if len(rest) > MAX_LINE_BYTES:
+            raise BadAnswer(peer="The coordinator", reason="a line of the listing is too long")

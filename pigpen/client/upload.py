@@ -1,0 +1,304 @@
+"""Upload: bytes to a host, until the coordinator says that they are stored.
+
+    read ahead 4 KiB -> all of it: PUT with the bytes, done
+    else PUT ?redirect=false -> a host's URL -> PUT the bytes there -> 201
+    cut, 5xx, 202: ask for the write -> stored | refused | go on at byte n | begin again
+
+Begin again needs byte 0: a file has it, a pipe only for the first few MiB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+
+import msgspec
+from twisted.logger import Logger
+
+from pigpen.client.attempts import Attempts
+from pigpen.client.inputs import Input
+from pigpen.client.session import Session, refusal
+from pigpen.client.watched import RunningDigest, WatchedBody
+from pigpen.client.writes import UNUSED, Write, retry_after, stored
+from pigpen.env import random_id
+from pigpen.errors import (
+    BodyAborted,
+    ConnectFailed,
+    FileFailed,
+    NoAnswer,
+    PigpenError,
+    Refused,
+    WrongContent,
+)
+from pigpen.http import wire
+from pigpen.http.body import Body
+from pigpen.http.fields import parse_digest
+from pigpen.http.key import Key
+from pigpen.http.message import Headers, Response
+
+#: files from this size on are looked for on a host, in case an earlier run was cut
+RESUME_BYTES = 8 * 1024 * 1024
+#: how many earlier runs are looked for
+MAX_EARLIER = 4
+
+#: a host's refusals after which the same bytes may still be stored (CLD-24, 35)
+_ASK = {403, 408, 409, 410, 425, 429}
+
+
+class Upload:
+    """One upload; `run` once."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        session: Session,
+        key: Key,
+        data: Input,
+        headers: Headers | None = None,
+        on_bytes: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """:param headers: Content-Type and conditions. :param on_bytes: told how many bytes the
+        host has been sent, each time it changes."""
+        self._session = session
+        self._key = key
+        self._input = data
+        self._headers = Headers() if headers is None else headers
+        self._on_bytes = on_bytes
+        self._attempts = Attempts(session.env)
+        self._digest = RunningDigest()
+        self._write = self._new_write(random_id(session.env))
+
+    async def run(self) -> wire.Stored:
+        """Store it. :return: only when it is durable and visible.
+
+        :raises Refused: it is not stored. :raises OutcomeUnknown: that could not be found out.
+        :raises PigpenError: it is not stored.
+        """
+        data = await self._read_ahead()
+        if data is not None:
+            return await self._put_small(data)
+        offer = await self._begin()
+        while True:
+            try:
+                return await self._put(offer)
+            except (NoAnswer, Refused, BodyAborted) as error:
+                result = await self._after_cut(offer, error)
+            if isinstance(result, wire.Stored):
+                return result
+            offer = result
+
+    # -- small ------------------------------------------------------------------------------------
+
+    async def _read_ahead(self) -> bytes | None:
+        """All the bytes if they are few; else None."""
+        length = self._input.length
+        if length is not None and length > wire.INLINE_BYTES:
+            return None
+        body = self._body(0)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            while size <= wire.INLINE_BYTES:
+                chunk = await anext(body, b"")
+                if not chunk:
+                    return b"".join(chunks)
+                chunks.append(chunk)
+                size += len(chunk)
+        finally:
+            await body.aclose()
+        return None
+
+    async def _put_small(self, data: bytes) -> wire.Stored:
+        sha256 = hashlib.sha256(data).digest()
+        while True:
+            try:
+                result = await self._write.put_small(data, sha256)
+            except (NoAnswer, Refused) as error:
+                _raise_if_final(error)
+                state = await self._write.settled()
+                if state.state in {"committed", "refused"}:
+                    return _outcome(state)
+                await self._attempts.again(error, retry_after(error))
+            else:
+                self._on_bytes(len(data))
+                return result
+
+    # -- large ------------------------------------------------------------------------------------
+
+    async def _begin(self) -> wire.UploadOffer:
+        earlier = await self._resume_earlier()
+        return await self._offer() if earlier is None else earlier
+
+    async def _offer(self) -> wire.UploadOffer:
+        """A place for byte 0 on, asked for until there is one; nothing is stored meanwhile."""
+        while True:
+            try:
+                return await self._write.begin(self._input.length)
+            except (NoAnswer, Refused) as error:
+                _raise_if_final(error)
+                await self._attempts.again(error, retry_after(error))
+
+    async def _resume_earlier(self) -> wire.UploadOffer | None:
+        """Where an earlier run on the same unchanged file was cut.
+
+        The id of such a write is made of what identifies the file, so that a later run finds it.
+        """
+        identity, length = self._input.identity, self._input.length
+        if identity is None or length is None or length < RESUME_BYTES:
+            return None
+        for number in range(MAX_EARLIER):
+            text = f"{self._key}\0{identity}\0{number}".encode()
+            secret = self._session.access_key.encode()
+            self._write = self._new_write(hmac.digest(secret, text, "sha256").hex())
+            state = await self._write.settled()
+            if state.state == "open":
+                try:
+                    return await self._write.resume()
+                except Refused:
+                    await self._write.abandon()
+            elif state is UNUSED:
+                return None
+        self._write = self._new_write(random_id(self._session.env))
+        return None
+
+    async def _put(self, offer: wire.UploadOffer) -> wire.Stored:
+        """Send the rest to the host, or if it cannot be reached to an alternative."""
+        targets = [wire.Target(offer.uuid, offer.url, offer.pin)]
+        if offer.offset == 0:
+            targets += offer.alternatives
+        for target in targets:
+            try:
+                return await self._put_at(target, offer.offset)
+            except ConnectFailed:
+                if target is targets[-1]:
+                    raise
+        raise AssertionError("there is at least one target")
+
+    async def _put_at(self, target: wire.Target, offset: int) -> wire.Stored:
+        body = self._body(offset)
+        headers = Headers()
+        if offset:
+            headers["Upload-Offset"] = str(offset)
+        if (content_type := self._headers.get("Content-Type")) is not None:
+            headers["Content-Type"] = content_type
+        answer = await self._session.http.request(
+            "PUT", target.url, headers=headers, body=body, pin=target.pin
+        )
+        if answer.status == 202:
+            await answer.body.aclose()
+            return _outcome(await self._write.wait())
+        if answer.status >= 300:
+            raise await refusal(answer, "The host")
+        self._check(answer)
+        return await stored(answer)
+
+    def _check(self, answer: Response) -> None:
+        """:raises WrongContent: the host names another SHA-256 than that of the bytes we read."""
+        said = parse_digest(answer.headers.get("Repr-Digest", ""))
+        if said is not None and self._digest.complete and said != self._digest.value:
+            raise WrongContent(reason="the host stored other bytes than were sent to it")
+
+    # -- after a cut ------------------------------------------------------------------------------
+
+    async def _after_cut(
+        self, offer: wire.UploadOffer, error: PigpenError
+    ) -> wire.Stored | wire.UploadOffer:
+        """Settle what happened; then where to go on."""
+        if isinstance(error, Refused) and _final_at_host(error):
+            raise error
+        self.log.info("upload was cut: {reason}", reason=error.message)
+        state = await self._write.settled()
+        if state.state in {"committed", "refused"}:
+            return _outcome(state)
+        if self._digest.moved():
+            self._attempts.progress()
+        try:
+            await self._attempts.again(error, retry_after(error))
+        except PigpenError:
+            return await self._give_up(error)
+        if state.state == "open":
+            resumed = await self._resumed(offer)
+            if resumed is not None:
+                return resumed
+        return await self._anew(error)
+
+    async def _give_up(self, error: PigpenError) -> wire.Stored:
+        """End the write, so that its outcome is known. :raises PigpenError: `error`."""
+        if await self._write.abandon():
+            raise error
+        return _outcome(await self._write.settled())
+
+    async def _resumed(self, offer: wire.UploadOffer) -> wire.UploadOffer | None:
+        """Where the same host goes on; None if it does not."""
+        try:
+            answer = await self._session.http.request("HEAD", offer.url, pin=offer.pin)
+            await answer.body.aclose()
+            offset = answer.headers.get("Upload-Offset", "")
+            if answer.status == 204 and offset.isdecimal():
+                return self._at(offer, int(offset))
+        except NoAnswer as error:
+            self.log.debug("no answer from the host: {reason}", reason=error.message)
+        try:
+            offer = await self._write.resume()
+        except Refused:
+            return None
+        return self._at(offer, offer.offset)
+
+    def _at(self, offer: wire.UploadOffer, offset: int) -> wire.UploadOffer | None:
+        if self._input.body(offset) is None:
+            return None
+        return msgspec.structs.replace(offer, offset=offset, alternatives=[])
+
+    async def _anew(self, error: PigpenError) -> wire.Stored | wire.UploadOffer:
+        """Byte 0 again, under a new id. :raises FileFailed: byte 0 is gone; nothing is stored."""
+        if not await self._write.abandon():
+            return _outcome(await self._write.settled())
+        if self._input.body(0) is None:
+            raise FileFailed(
+                action="read again what came through",
+                path="the pipe",
+                reason=f"{error.message.rstrip('. ')}; nothing was stored, so run it again",
+            )
+        self._write = self._new_write(random_id(self._session.env))
+        return await self._offer()
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    def _new_write(self, write: str) -> Write:
+        return Write(self._session, self._key, write, self._headers)
+
+    def _body(self, offset: int) -> Body:
+        body = self._input.body(offset)
+        assert body is not None, "the offset was checked"
+        length = None if self._input.length is None else self._input.length - offset
+        return WatchedBody(body, length, offset, self._seen)
+
+    def _seen(self, offset: int, chunk: bytes) -> None:
+        self._digest.feed(offset, chunk)
+        self._on_bytes(offset + len(chunk))
+
+
+def _raise_if_final(error: PigpenError) -> None:
+    """Let go on only what may be different at the next try."""
+    if isinstance(error, Refused):
+        status = int(str(error.facts["status"]))
+        passing = status in {408, 425, 429} or (status >= 500 and status not in {501, 507})
+        if not passing:
+            raise error
+
+
+def _final_at_host(error: Refused) -> bool:
+    """Whether a host's refusal ends the write; else the coordinator is asked."""
+    status = int(str(error.facts["status"]))
+    if status == 507:
+        return error.facts["code"] != "full"  # full: another host may have room
+    return status < 500 and status not in _ASK
+
+
+def _outcome(state: wire.WriteState) -> wire.Stored:
+    if state.state == "committed":
+        return wire.Stored(etag=state.etag or "", version="", replaced=state.status == 204)
+    message = f"It was not stored: the coordinator answered {state.error or state.status or 'no'}."
+    raise Refused(message=message, status=state.status or 409, code=state.error or "refused")
