@@ -27,8 +27,11 @@ class Peer(Protocol):
     def stop(self) -> None:
         """End all processes; safe to repeat, and after a failed start."""
 
-    def give(self, size: int) -> list[str]:
-        """Store an object of so many bytes; paths whose GETs, in turn, may be repeated at will."""
+    def object_of(self, size: int) -> list[str]:
+        """Paths of an object of so many bytes, to GET in turn as often as one likes."""
+
+    def many_objects(self, count: int) -> list[str]:
+        """Paths of so many objects of 8 KiB, or of fewer where the number makes no difference."""
 
     def take(self, count: int, size: int) -> list[str]:
         """Paths for up to `count` PUTs of `size` bytes each."""
@@ -36,38 +39,78 @@ class Peer(Protocol):
     def stored(self, path: str) -> Path | None:
         """The file behind a path that `take` gave; None if it cannot be told."""
 
+    def own_benchmark(self) -> str:
+        """What a program of the peer's own says of small writes; empty if it has none."""
+
 
 MakePeer = Callable[[], Peer]
 
+MANY_BYTES = 8 * 1024
 
-class FileServer:
-    """What servers of one folder of plain files have in common."""
+
+class Server:
+    """What all peers have in common."""
 
     headers: Sequence[str] = ()
-    durability = "in memory: no fsync"
 
     def __init__(self) -> None:
         self.url = ""
+        self.folder = Path()
         self.processes: list[Process] = []
-        self.root = Path()
+        self._objects: dict[int, list[str]] = {}
 
     def stop(self) -> None:
         while self.processes:
             self.processes.pop().stop()
 
-    def give(self, size: int) -> list[str]:
-        write_file(self.root / f"given-{size}", size)
-        return [f"/given-{size}"]
+    def object_of(self, size: int) -> list[str]:
+        if size not in self._objects:
+            source = self.folder / f"object-{size}"
+            write_file(source, size)
+            self._objects[size] = self.store(source)
+            source.unlink()
+        return self._objects[size]
+
+    def many_objects(self, count: int) -> list[str]:
+        return self.object_of(MANY_BYTES)
+
+    def store(self, source: Path) -> list[str]:
+        """Keep the bytes of a file; the paths they have now."""
+        raise NotImplementedError
 
     def take(self, count: int, size: int) -> list[str]:
-        return [f"/taken-{size}-{number}" for number in range(count)]
+        return [f"/taken/{size}-{number}" for number in range(count)]
+
+    def stored(self, path: str) -> Path | None:
+        return None
+
+    def own_benchmark(self) -> str:
+        return ""
+
+
+class FileServer(Server):
+    """A server of one folder of plain files."""
+
+    durability = "no fsync"
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "root"
+
+    def prepare(self, folder: Path) -> None:
+        self.folder = folder
+        (self.root / "taken").mkdir(parents=True)
+
+    def store(self, source: Path) -> list[str]:
+        (self.root / source.name).hardlink_to(source)
+        return ["/" + source.name]
 
     def stored(self, path: str) -> Path | None:
         return self.root / path.removeprefix("/")
 
 
 def write_file(path: Path, size: int) -> None:
-    """A file of so many pseudo-random bytes, the same each time."""
+    """A file of so many bytes, the same each time."""
     block = bytes(range(251)) * 4178  # a bit over 1 MiB, of no power of two
     with path.open("wb") as file:
         left = size

@@ -54,9 +54,9 @@ class Apache(FileServer):
         if program is None:
             raise NotMeasured("apt-get install apache2")
         (port,) = free_ports(1)
-        self.root = folder / "root"
-        for path in (self.root, folder / "lock"):
-            path.mkdir(parents=True)
+        self.prepare(folder)
+        (folder / "lock").mkdir()
+        for path in (self.root, self.root / "taken", folder / "lock"):
             shutil.chown(path, "www-data", "www-data")
         configuration = folder / "apache.conf"
         configuration.write_text(_CONFIGURATION.format(folder=folder, port=port, modules=_MODULES))

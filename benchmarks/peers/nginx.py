@@ -43,8 +43,7 @@ class Nginx(FileServer):
         if program is None:
             raise NotMeasured("apt-get install nginx-light")
         (port,) = free_ports(1)
-        self.root = folder / "root"
-        self.root.mkdir(parents=True)
+        self.prepare(folder)
         configuration = folder / "nginx.conf"
         configuration.write_text(_CONFIGURATION.format(folder=folder, port=port))
         command = [program, "-e", str(folder / "start.log"), "-c", str(configuration)]

@@ -6,30 +6,26 @@ import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.loads import upload
-from benchmarks.peers import write_file
+from benchmarks.peers import Server
 from benchmarks.process import START_SECONDS, NotMeasured, Process, free_ports
 from benchmarks.venvs import program
 
 NODES = 3
 
 
-class Tahoe:
+class Tahoe(Server):
     name = "Tahoe-LAFS"
     durability = "2 shares, no fsync"
-    headers: Sequence[str] = ()
 
     def __init__(self) -> None:
-        self.url = ""
-        self.processes: list[Process] = []
-        self._folder = Path()
+        super().__init__()
         self._tahoe = ""
 
     def start(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._tahoe = program("tahoe-lafs", "tahoe")
         introducer, web, *ports = free_ports(2 + NODES)
         self._create("create-introducer", "introducer", introducer)
@@ -49,7 +45,7 @@ class Tahoe:
         address = [f"--port=tcp:{port}:interface=127.0.0.1",
                    f"--location=tcp:127.0.0.1:{port}"]  # fmt: skip
         done = subprocess.run(
-            [self._tahoe, command, *address, *options, str(self._folder / name)],
+            [self._tahoe, command, *address, *options, str(self.folder / name)],
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -58,8 +54,8 @@ class Tahoe:
             raise NotMeasured(f"tahoe {command}: {(done.stdout + done.stderr).strip()[-300:]}")
 
     def _run(self, name: str) -> Process:
-        command = [self._tahoe, "run", "--allow-stdin-close", str(self._folder / name)]
-        process = Process(name, command, self._folder / "logs")
+        command = [self._tahoe, "run", "--allow-stdin-close", str(self.folder / name)]
+        process = Process(name, command, self.folder / "logs")
         self.processes.append(process)
         return process
 
@@ -73,19 +69,9 @@ class Tahoe:
             time.sleep(0.2)
         raise NotMeasured(f"not all of the {NODES} nodes found each other")
 
-    def stop(self) -> None:
-        while self.processes:
-            self.processes.pop().stop()
-
-    def give(self, size: int) -> list[str]:
-        source = self._folder / f"given-{size}"
-        write_file(source, size)
+    def store(self, source: Path) -> list[str]:
         _, capability = upload(self.url + "/uri", source)
-        source.unlink()
         return ["/uri/" + capability.strip()]
 
     def take(self, count: int, size: int) -> list[str]:
         return ["/uri"]
-
-    def stored(self, path: str) -> Path | None:
-        return None
