@@ -206,7 +206,7 @@ class Source(Struct, omit_defaults=True):
 
 class DownloadOffer(Struct, omit_defaults=True):
     """The JSON form of a read. ``digest``: SHA-256, hexadecimal. ``modified``: ms since 1970.
-    ``data``: all the bytes, if they are at most INLINE_BYTES; then there may be no sources."""
+    An object that lies in the catalog comes itself instead, and with an ETag."""
 
     length: Size
     etag: str
@@ -214,7 +214,6 @@ class DownloadOffer(Struct, omit_defaults=True):
     content_type: str
     modified: int
     sources: list[Source]
-    data: bytes | None = None
 
 
 class Stored(Struct, omit_defaults=True):
