@@ -1,4 +1,3 @@
-from pathlib import Path
 from benchmarks.peers import FileServer
 from benchmarks.process import NotMeasured
 

@@ -40,6 +40,7 @@ class Seaweed(Server):
         server.wait_for_answer(f"http://127.0.0.1:{ports['master.port']}/cluster/status")
         server.wait_for_answer(f"http://127.0.0.1:{ports['volume.port']}/status")
         server.wait_for_answer(self.url + "/")
+        self.object_of(1)  # the first write waits until volumes are made
 
     def store(self, source: Path) -> list[str]:
         upload(f"{self.url}/{source.name}", source)
