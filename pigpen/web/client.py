@@ -1,0 +1,135 @@
+"""HttpClient: the one HTTP/1.1 client of all parts, over treq and Twisted's Agent."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.web.http_headers import Headers as TwistedHeaders
+
+from pigpen.env import Env
+from pigpen.errors import BadField, ConnectFailed
+from pigpen.http.body import Body
+from pigpen.http.message import Headers, Response
+from pigpen.web.connections import Origin, Trust
+from pigpen.web.exchange import ClientLimits, Exchange, Order, Shared
+
+__all__ = ["ClientLimits", "HttpClient"]
+
+# RFC 9110 5.5: visible ASCII, spaces, tabs, and bytes above; never what could split a field
+_VALUE = re.compile("[\t\x20-\x7e\x80-\xff]*")
+_NAME = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: what the connection is about is ours to say
+_OURS = frozenset(
+    ["connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te",
+     "trailer", "transfer-encoding", "upgrade"]
+)  # fmt: skip
+
+_DEFAULT_LIMITS = ClientLimits()
+
+
+class HttpClient:
+    """Requests over connections that are kept, with a limit for every wait.
+
+    It follows no redirect, keeps no cookie, unpacks nothing and adds no credentials: what is given
+    is sent to the one URL that is given.
+    """
+
+    def __init__(
+        self, env: Env, limits: ClientLimits = _DEFAULT_LIMITS, *, trust_root: Any = None
+    ) -> None:
+        """:param trust_root: an authority's certificate, or any IOpenSSLTrustRoot, to believe
+        instead of the system's authorities."""
+        self._limits = limits
+        self._shared = Shared(env, limits, Trust(trust_root))
+        self._running: dict[Exchange, None] = {}
+        self._closed = False
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Headers | None = None,
+        body: Body | None = None,
+        pin: str | None = None,
+        limits: ClientLimits | None = None,
+        deadline: float | None = None,
+        repeatable: bool = False,
+    ) -> Response:
+        """Send one request; returns when the head of the answer is there.
+
+        Read the answer's body to its end, and the connection is kept, or close it, and the exchange
+        ends at once. It raises `BodyAborted` if it was cut, `TimedOut` if the peer fell silent.
+        The request's body is closed once it was asked for a byte; before that it is left alone, so
+        that it may be sent elsewhere. What it raises ends the request and is raised here.
+
+        :param url: absolute, http or https, percent-encoded.
+        :param pin: base64 of the SHA-256 of the peer's public key, which an https peer must show
+            instead of a certificate that an authority signed.
+        :param limits: other times for this request; the client's own count of connections stays.
+        :param deadline: on the clock of the Env, for all of it, the answer's body too.
+        :param repeatable: sending the request twice does no harm. Then, as always with GET and
+            HEAD, it is sent once more if a kept connection was closed before anything came back.
+        :raises ConnectFailed: nothing was sent. :raises ConnectionLost: no answer came.
+        :raises TimedOut: nor in time. :raises BadAnswer: it was no HTTP.
+        """
+        if self._closed:
+            raise ConnectFailed(peer=url, reason="this client is closed")
+        order = Order(
+            method,
+            url,
+            _origin(url, pin),
+            _outgoing(headers),
+            None if body is None or body.length == 0 else body,
+            self._limits if limits is None else limits,
+            deadline,
+            repeatable,
+        )
+        exchange = Exchange(self._shared, order, self._ended)
+        self._running[exchange] = None
+        return await exchange.run()
+
+    async def close(self) -> None:
+        """Cut what is running, close all connections; returns when they are gone."""
+        self._closed = True
+        for exchange in list(self._running):
+            exchange.cut(exchange.lost())
+        await self._shared.pool.close()
+
+    def _ended(self, exchange: Exchange) -> None:
+        del self._running[exchange]
+
+
+def _origin(url: str, pin: str | None) -> Origin:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConnectFailed(peer=url, reason="this is no URL") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isascii():
+        raise ConnectFailed(peer=url, reason="this is no http or https URL")
+    if parts.username is not None or parts.password is not None:
+        raise ConnectFailed(peer=parts.hostname, reason="credentials do not belong into a URL")
+    secure = parts.scheme == "https"
+    if pin is not None and not secure:
+        raise ConnectFailed(peer=parts.hostname, reason="only an https peer can show a key")
+    if port is None:
+        port = 443 if secure else 80
+    return Origin(secure, parts.hostname, port, pin)
+
+
+def _outgoing(headers: Headers | None) -> TwistedHeaders:
+    """:raises BadField: a field could be taken for more than one."""
+    outgoing = TwistedHeaders()
+    if headers is not None:
+        for name, value in headers.items():
+            if name.lower() in _OURS:
+                continue
+            if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+                raise BadField(field=repr(name), reason="it holds a character that is not allowed")
+            outgoing.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
+    if not outgoing.hasHeader("User-Agent"):
+        outgoing.addRawHeader(b"User-Agent", b"pigpen")
+    return outgoing
