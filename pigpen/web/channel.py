@@ -1,0 +1,524 @@
+"""HttpChannel: one client's connection. It reads requests, asks the handler, sends responses.
+
+Two sides move independently, so a `Stage` names what the *input* may be; the response is under way
+whenever a request is (BODY, ANSWER):
+
+    HEAD --head--> BODY --body complete--> ANSWER --response out--> HEAD
+      |              |                        |
+      |              +---- response out ------+--(must close)--> LINGER --> CLOSED
+      +-- bad head: refusal --> LINGER
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+
+from pigpen.errors import BodyAborted, PigpenError, RequestTimeout
+from pigpen.http.answers import error_answer
+from pigpen.http.body import Body, BytesBody, FileBody
+from pigpen.http.key import Key
+from pigpen.http.message import Caller, Request, Response
+from pigpen.web.decoding import ChunkDecoder, Decoder, LengthDecoder
+from pigpen.web.framing import Head
+from pigpen.web.head_reader import HeadReader
+from pigpen.web.outlet import Outlet, SocketOutlet, make_outlet
+from pigpen.web.request_body import RequestBody
+from pigpen.web.responding import (
+    CONTINUE,
+    Exchange,
+    Plan,
+    body_now,
+    plan_response,
+    send_body,
+)
+
+if TYPE_CHECKING:
+    from pigpen.web.server import HttpFactory
+
+#: how much plain TCP reads at once while a body streams: fewer turns for the same bytes
+BODY_READ_BYTES = 128 * 1024
+HEAD_READ_BYTES = 64 * 1024
+
+
+class Stage(enum.Enum):
+    """What the next bytes from the client are."""
+
+    HEAD = "a request's head"
+    BODY = "a request's body"
+    ANSWER = "held until the response is out"
+    LINGER = "dropped: the last response is out"
+    CLOSED = "nobody's"
+
+
+@types.coroutine
+def _resumed(
+    coroutine: Coroutine[Deferred[Any], Any, Response], waiting: Deferred[Any]
+) -> Generator[Deferred[Any], Any, Response]:
+    """Go on with a coroutine whose first step was taken by hand."""
+    try:
+        while True:
+            try:
+                value = yield waiting
+            except Exception as error:  # noqa: BLE001 - passed on, CancelledError too
+                waiting = coroutine.throw(error)
+            else:
+                waiting = coroutine.send(value)
+    except StopIteration as done:
+        response: Response = done.value
+        return response
+    finally:
+        coroutine.close()
+
+
+class HttpChannel(Protocol):
+    """Bytes in, handler's responses out, one request at a time, in order."""
+
+    log = Logger()
+    factory: HttpFactory
+
+    def __init__(self, factory: HttpFactory) -> None:
+        self.factory = factory
+        self._limits = factory.limits
+        self._stage = Stage.HEAD
+        self._reader = HeadReader(factory.limits)
+        self._input = b""
+        #: whether `_run` is on the stack: what it calls must not call it
+        self._running = False
+        self._reading = True
+        self._close_asked = False
+        self._exchange = Exchange("", True, True)
+        self._body: RequestBody | None = None
+        self._decoder: Decoder | None = None
+        self._task: Deferred[None] | None = None
+        #: keeps the end of the last task in sight
+        self._last: Deferred[None] | None = None
+        #: absolute, of the current stage
+        self._deadline = 0.0
+        #: when a `FileBody` must have been sent
+        self._cut_at: float | None = None
+        #: bytes read in LINGER, or of a body that its reader left
+        self._dropped = 0
+        #: since when, and at how many bytes, the body's rate is judged
+        self._rate_mark = (0.0, 0)
+
+    # -- the transport's calls --------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self.address = _address(transport.getPeer())
+        self._caller = Caller(self.address)
+        self._secure = ISSLTransport.providedBy(transport) or isinstance(
+            transport, TLSMemoryBIOProtocol
+        )
+        self._outlet: Outlet = make_outlet(transport)
+        if isinstance(self._outlet, SocketOutlet):
+            transport.setTcpNoDelay(True)
+        self._deadline = self.factory.opened(self) + self._limits.header_seconds
+
+    def dataReceived(self, data: bytes) -> None:
+        self._input = self._input + data if self._input else data
+        if not self._running:
+            self._run()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stage = Stage.CLOSED
+        self._input = b""
+        self.factory.lost(self)
+        body, task = self._body, self._task
+        told = body is not None and not body.ended and body.reader_waits
+        if body is not None and not body.ended:
+            body.fail(BodyAborted(received=body.received, reason="the client left"))
+        if task is not None and not told and self._task is task:
+            task.cancel()  # who waits for the body has been told by it, and may clean up
+
+    # -- input ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """Take in what has come, until more is needed or a response must go out first."""
+        self._running = True
+        try:
+            while self._input and self._step():
+                pass
+        except PigpenError as error:
+            self._refuse(error)
+        finally:
+            self._running = False
+        self._adjust_reading()
+
+    def _step(self) -> bool:
+        """:return: whether the rest of the input can be looked at now."""
+        if self._stage is Stage.HEAD:
+            return self._read_head()
+        if self._stage is Stage.BODY:
+            self._read_body()
+            return True
+        if self._stage is Stage.LINGER:
+            self._dropped += len(self._input)
+            self._input = b""
+        elif self._stage is Stage.CLOSED:
+            self._input = b""
+        return False
+
+    def _read_head(self) -> bool:
+        begun = self._reader.begun
+        head, self._input = self._reader.feed(self._input)
+        if head is None:
+            if not begun:  # the deadline for the first head runs from accept
+                seconds = self._limits.header_seconds
+                self._deadline = min(self._deadline, self.factory.now + seconds)
+            return False
+        self._begin(head)
+        return True
+
+    def _begin(self, head: Head) -> None:
+        body: Body
+        self._exchange = Exchange(head.method, head.http11, head.keep_alive)
+        if head.length == 0:
+            body = BytesBody()
+            self._stage = Stage.ANSWER
+        else:
+            body = self._open_body(head)
+            if self._input:
+                self._read_body()
+        try:
+            request = Request(
+                head.method,
+                Key.from_path(head.path),
+                query_string=head.query_string,
+                headers=head.headers,
+                body=body,
+                caller=self._caller,
+                secure=self._secure,
+                http11=head.http11,
+            )
+        except PigpenError as error:
+            self._respond(error_answer(error))
+            return
+        self._ask(request)
+
+    def _open_body(self, head: Head) -> RequestBody:
+        body = RequestBody(head.length, window=self._limits.body_window, held_back=head.expects)
+        body.on_ask = self._send_continue
+        body.on_pause = body.on_close = lambda: None
+        body.on_resume = self._adjust_reading
+        self._body = body
+        if head.length is None:
+            self._decoder = ChunkDecoder(self._limits.header_bytes)
+        else:
+            self._decoder = LengthDecoder(head.length)
+        self._stage = Stage.BODY
+        self._dropped = 0
+        self._rate_mark = (self.factory.now, 0)
+        self._set_read_size(BODY_READ_BYTES)
+        return body
+
+    def _read_body(self) -> None:
+        body, decoder = self._body, self._decoder
+        assert body is not None and decoder is not None
+        try:
+            data, self._input, complete = decoder.feed(self._input)
+        except PigpenError as error:
+            if self._task is None:
+                raise  # nobody was asked yet
+            self._break_off(body, error)
+            return
+        if complete:
+            self._stage = Stage.ANSWER
+            self._decoder = None
+            self._set_read_size(HEAD_READ_BYTES)
+        if body.ended:
+            self._dropped += len(data)
+        body.push(data)  # may run the handler to its end
+        if complete:
+            body.finish()
+
+    def _break_off(self, body: RequestBody, error: PigpenError) -> None:
+        """The rest of a body makes no sense or comes no more: its reader learns why."""
+        self._stage = Stage.ANSWER
+        self._decoder = None
+        self._input = b""
+        self._close_after_this()
+        body.fail(error)
+
+    def _send_continue(self) -> None:
+        if self._stage is Stage.BODY:
+            self._rate_mark = (self.factory.now, 0)
+            self._outlet.write(CONTINUE)
+
+    # -- asking the handler -----------------------------------------------------------------------
+
+    def _ask(self, request: Request) -> None:
+        """Most handlers answer at once: then no Deferred is made."""
+        coroutine: Any = self.factory.handler.handle(request)
+        try:
+            waiting = coroutine.send(None)
+        except StopIteration as done:
+            response = done.value
+        except Exception as error:  # noqa: BLE001 - every failure of a handler becomes an answer
+            response = self._failed(error)
+        else:
+            self._start(self._later(coroutine, waiting))
+            return
+        self._respond(response)
+
+    def _start(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
+        task = Deferred.fromCoroutine(coroutine)
+        if not task.called:
+            self._task = task
+        self._last = task.addBoth(self._task_over)
+
+    def _task_over(self, result: object) -> None:
+        self._task = None
+        if isinstance(result, Failure) and not (
+            self._stage is Stage.CLOSED and isinstance(result.value, CancelledError | PigpenError)
+        ):
+            self.log.failure("a response could not be sent", failure=result)
+            self._abort()
+
+    async def _later(
+        self, coroutine: Coroutine[Deferred[Any], Any, Response], waiting: Deferred[Any]
+    ) -> None:
+        try:
+            response = await _resumed(coroutine, waiting)
+        except Exception as error:
+            if self._stage is Stage.CLOSED:
+                raise
+            response = self._failed(error)
+        plan, response = self._plan(response)
+        data = self._data_now(response, plan)
+        await self._deliver(response, plan, data)
+
+    def _failed(self, error: Exception) -> Response:
+        """The one place where an exception becomes an answer."""
+        if isinstance(error, PigpenError):
+            return error_answer(error)
+        self.log.failure("a handler failed", failure=Failure(error))  # type: ignore[no-untyped-call]
+        return error_answer(PigpenError())
+
+    # -- output -----------------------------------------------------------------------------------
+
+    def _respond(self, response: Response) -> None:
+        plan, response = self._plan(response)
+        data = self._data_now(response, plan)
+        if data is None or self._outlet.blocked:
+            self._start(self._deliver(response, plan, data))
+            return
+        self._outlet.write(plan.head + data if data else plan.head)
+        if self._outlet.blocked:
+            self._start(self._flush())
+        else:
+            self._answered()
+
+    def _plan(self, response: Response) -> tuple[Plan, Response]:
+        if self._stage is Stage.BODY or self.factory.draining:
+            self._close_after_this()  # the rest of the body would be taken for a request
+        common = self.factory.common_fields(response)
+        try:
+            plan = plan_response(response, self._exchange, common)
+        except ValueError as error:
+            self._release(response.body)
+            response = self._failed(error)
+            plan = plan_response(response, self._exchange, self.factory.common_fields(response))
+        if not plan.keep_alive:
+            self._close_after_this()
+        return plan, response
+
+    def _close_after_this(self) -> None:
+        exchange = self._exchange
+        if exchange.keep_alive:
+            self._exchange = Exchange(exchange.method, exchange.http11, False)
+
+    def _data_now(self, response: Response, plan: Plan) -> bytes | None:
+        """The body's bytes if it needs no waiting."""
+        if plan.body:
+            return body_now(response.body)
+        self._release(response.body)
+        return b""
+
+    def _release(self, body: Body) -> None:
+        """Close a body that is not sent."""
+        if type(body) is BytesBody:
+            return
+        closed = Deferred.fromCoroutine(body.aclose())
+        self._last = closed.addErrback(self._close_failed)
+
+    def _close_failed(self, failure: Failure) -> None:
+        self.log.failure("a body could not be closed", failure=failure)
+
+    async def _deliver(self, response: Response, plan: Plan, data: bytes | None) -> None:
+        if self._stage is Stage.CLOSED:
+            await response.body.aclose()
+            return
+        if self._outlet.blocked:
+            await self._outlet.ready()
+        self._outlet.write(plan.head + data if data else plan.head)
+        if data is None:
+            await self._send(response.body, plan)
+        await self._flush()
+
+    async def _send(self, body: Body, plan: Plan) -> None:
+        if isinstance(body, FileBody):
+            self._cut_at = body.deadline
+        try:
+            await send_body(self._outlet, body, plan)
+        except (PigpenError, OSError) as error:
+            # too late for another answer: only an abort tells the client (P3)
+            self.log.info("a response was cut: {reason}", reason=str(error))
+            self._abort()
+        except Exception:
+            self._abort()
+            raise
+        finally:
+            self._cut_at = None
+
+    async def _flush(self) -> None:
+        if self._outlet.blocked:
+            await self._outlet.ready()
+        self._answered()
+
+    def _answered(self) -> None:
+        """The response is out."""
+        self._task = None
+        body, self._body = self._body, None
+        if self._stage is Stage.CLOSED:
+            return
+        if self._stage is Stage.BODY or not self._exchange.keep_alive or self.factory.draining:
+            self._end(body)
+            return
+        self._stage = Stage.HEAD
+        self._deadline = self.factory.now + self._limits.idle_seconds
+        if self._input and not self._running:
+            self._run()
+
+    # -- ends -------------------------------------------------------------------------------------
+
+    def _refuse(self, error: PigpenError) -> None:
+        """Answer what is no request; nothing on this connection can be trusted any more."""
+        self._exchange = Exchange("", True, False)
+        response = error_answer(error)
+        plan = plan_response(response, self._exchange, self.factory.common_fields(response))
+        self._outlet.write(plan.head + (body_now(response.body) or b""))
+        self._body = None
+        self._linger()
+
+    def _end(self, body: RequestBody | None) -> None:
+        if self._stage is Stage.BODY or self._input:
+            if body is not None:
+                body.fail(BodyAborted(received=body.received, reason="the request was answered"))
+            self._linger()
+        else:
+            self._close()
+
+    def _linger(self) -> None:
+        """Read on for a while: closing with unread bytes resets the connection, and a reset can
+        take the answer from the client (RFC 9112 9.6)."""
+        self._stage = Stage.LINGER
+        self._decoder = None
+        self._dropped = len(self._input)
+        self._input = b""
+        self._deadline = self.factory.now + self._limits.linger_seconds
+        self._outlet.detach()
+        if self._outlet.can_half_close:
+            transport: Any = self.transport
+            transport.loseWriteConnection()
+        self._adjust_reading()
+
+    def _close(self) -> None:
+        """Close once all is sent."""
+        self._stage = Stage.CLOSED
+        self._deadline = self.factory.now + self._limits.reader_seconds
+        self._outlet.detach()
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self._stage = Stage.CLOSED
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def drain(self) -> None:
+        """Close now if idle; else after the response under way."""
+        if self._stage is Stage.HEAD:
+            self._close()
+
+    def abort(self) -> None:
+        """Close at once; what is under way is lost."""
+        self._abort()
+
+    # -- pace and time ----------------------------------------------------------------------------
+
+    def _adjust_reading(self) -> None:
+        wanted = self._wants_input()
+        if wanted is self._reading:
+            return
+        self._reading = wanted
+        transport: Any = self.transport
+        if wanted:
+            self._rate_mark = (self.factory.now, self._body.received if self._body else 0)
+            transport.resumeProducing()
+        else:
+            transport.pauseProducing()
+
+    def _wants_input(self) -> bool:
+        if self._stage is Stage.BODY:
+            body = self._body
+            assert body is not None
+            return not body.paused and self._dropped <= self._limits.dropped_bytes
+        if self._stage is Stage.ANSWER:  # read on a little, so as to notice that the client left
+            return len(self._input) <= self._limits.pipelined_bytes
+        if self._stage is Stage.LINGER:
+            return self._dropped <= self._limits.linger_bytes
+        return self._stage is Stage.HEAD
+
+    def _set_read_size(self, size: int) -> None:
+        if isinstance(self._outlet, SocketOutlet):
+            transport: Any = self.transport
+            transport.bufferSize = size
+
+    def check(self, now: float) -> None:
+        """Enforce the time limits; the factory calls this every second."""
+        cut = self._cut_at is not None and now >= self._cut_at
+        if cut or self._outlet.stalled(now, self._limits.reader_seconds):
+            self._abort()
+        elif self._stage is Stage.BODY:
+            self._check_rate(now)
+        elif self._stage is not Stage.ANSWER and now >= self._deadline:
+            self._time_out()
+
+    def _time_out(self) -> None:
+        if self._stage is Stage.CLOSED:
+            self._abort()
+        elif self._stage is Stage.HEAD and not self._outlet.blocked:
+            if self._reader.begun:
+                self._refuse(RequestTimeout())
+            else:
+                self._close()
+        elif self._stage is Stage.LINGER:
+            self._close()
+
+    def _check_rate(self, now: float) -> None:
+        body = self._body
+        assert body is not None
+        since, count = self._rate_mark
+        if not self._reading or body.held_back:
+            self._rate_mark = (now, body.received)
+        elif now - since >= self._limits.body_rate_seconds:
+            if body.received - count < self._limits.body_rate * (now - since):
+                self._break_off(body, RequestTimeout())
+            else:
+                self._rate_mark = (now, body.received)
+
+
+def _address(peer: object) -> str:
+    host = str(getattr(peer, "host", ""))
+    return host.removeprefix("::ffff:") if "." in host else host

@@ -1,0 +1,86 @@
+"""HeadReader: request heads out of a stream of bytes, by llhttp and our own stricter rules."""
+
+from __future__ import annotations
+
+import httptools
+
+from pigpen.errors import BadRequest, HeadersTooLarge
+from pigpen.web.framing import Head, judge_head
+from pigpen.web.limits import ServerLimits
+
+_END = b"\r\n\r\n"
+
+
+class HeadReader:
+    """Feeds llhttp one head at a time and nothing of what follows.
+
+    llhttp parses on while a response is due, cannot say where it stopped, and drops the body of an
+    Upgrade; so it never sees a body: `web.decoding` reads those.
+    """
+
+    __slots__ = ("_complete", "_fields", "_limits", "_parser", "_raw")
+
+    def __init__(self, limits: ServerLimits) -> None:
+        self._limits = limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._raw = b""
+        self._complete = False
+
+    # -- called by httptools ----------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._complete = True
+
+    # -- called by the channel --------------------------------------------------------------------
+
+    @property
+    def begun(self) -> bool:
+        """Whether part of a head has come."""
+        return bool(self._raw)
+
+    def feed(self, data: bytes) -> tuple[Head | None, bytes]:
+        """:return: the head, once its blank line has come, and what follows it.
+        :raises PigpenError: it is none; the connection must not be used any more."""
+        old = self._raw
+        limit = self._limits.header_bytes
+        # the blank line may have begun in what came before
+        start = max(0, len(old) - 3)
+        raw = old + data if old else data
+        while True:
+            found = raw.find(_END, start, limit)
+            end = found + 4 if found >= 0 else min(len(raw), limit)
+            self._parse(raw[len(old) : end] if old or end < len(raw) else data)
+            if self._complete:
+                return self._judged(raw[:end]), raw[end:]
+            if found < 0:
+                break
+            old, start = raw[:end], end  # blank lines before the request line
+        if len(raw) >= limit or len(self._fields) > self._limits.header_fields:
+            raise HeadersTooLarge(limit=limit)
+        self._raw = raw
+        return None, b""
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # upgrades are ignored (RFC 9110 7.8): the request is served as it stands
+        except httptools.HttpParserError:
+            raise BadRequest(reason="it is not well-formed HTTP/1.1") from None
+
+    def _judged(self, raw: bytes) -> Head:
+        fields = self._fields
+        if len(fields) > self._limits.header_fields:
+            raise HeadersTooLarge(limit=self._limits.header_bytes)
+        raw = raw.lstrip(b"\r\n")
+        head = judge_head(raw[: raw.index(b"\r\n")], fields)
+        self._raw = b""
+        self._fields = []
+        self._complete = False
+        if head.length != 0 or "Upgrade" in head.headers or not head.keep_alive:
+            self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
+        return head

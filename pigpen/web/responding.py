@@ -1,0 +1,184 @@
+"""How a Response becomes bytes: its head, its framing, its body."""
+
+from __future__ import annotations
+
+import re
+from contextlib import aclosing
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from pigpen.errors import BodyAborted, ShortBody, TooLarge
+from pigpen.http.body import CHUNK_BYTES, Body, BytesBody, FileBody
+from pigpen.http.message import Response
+from pigpen.web.framing import HOP_BY_HOP
+from pigpen.web.outlet import WRITE_BYTES, Outlet, SocketOutlet
+
+#: a file part this small is read and sent with the head, if it is in memory
+SMALL_FILE_BYTES = 64 * 1024
+
+# one check for all lines: a value cannot end its line, so no handler can split a response
+_SAFE_LINES = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*\r\n)*", re.ASCII)
+_OURS = HOP_BY_HOP | {"content-length", "server"}
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What the framing of a response depends on."""
+
+    method: str
+    http11: bool
+    keep_alive: bool
+
+
+@dataclass(slots=True)
+class Plan:
+    """``head``: the response's first bytes. ``body``: whether one follows; ``length``: how many
+    bytes, if known; ``chunked``: how it is sent. ``keep_alive``: False if closing ends it."""
+
+    head: bytes
+    body: bool
+    length: int | None
+    chunked: bool
+    keep_alive: bool
+
+
+def plan_response(response: Response, exchange: Exchange, common: str) -> Plan:
+    """Judge what a handler answered.
+
+    :param common: header lines that every response has.
+    :raises ValueError: it cannot be sent: status, a field's text, or two different lengths.
+    """
+    status = response.status
+    if not 200 <= status <= 599:
+        raise ValueError(f"a handler cannot answer {status}")
+    lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n", common]
+    fields: list[str] = []
+    announced: str | None = None
+    for name, value in response.headers.items():
+        lower = name.lower()
+        if lower not in _OURS:
+            fields.append(f"{name}: {value}\r\n")
+        elif lower == "content-length":
+            announced = value
+    plan = _plan_body(response, exchange, announced)
+    if plan.length is not None and status != 204:
+        fields.append(f"Content-Length: {plan.length}\r\n")
+    text = "".join(fields)
+    if _SAFE_LINES.fullmatch(text) is None:
+        raise ValueError("a handler's header field holds a character that is not allowed there")
+    if plan.chunked:
+        text += "Transfer-Encoding: chunked\r\n"
+    if not plan.keep_alive:
+        text += "Connection: close\r\n"
+    elif not exchange.http11:
+        text += "Connection: keep-alive\r\n"
+    plan.head = f"{''.join(lines)}{text}\r\n".encode("latin-1")
+    return plan
+
+
+def _plan_body(response: Response, exchange: Exchange, announced: str | None) -> Plan:
+    length = response.body.length
+    if announced is not None and re.fullmatch("[0-9]{1,18}", announced) is None:
+        raise ValueError("a handler's Content-Length is no number")
+    if exchange.method == "HEAD" or response.status in {204, 304}:
+        # what GET would say; unknown is left out rather than computed (CMB-3)
+        stated = int(announced) if announced is not None else length or None
+        if response.status == 304 and announced is None:
+            stated = None
+        return Plan(b"", False, stated, False, exchange.keep_alive)
+    if length is None and announced is not None:
+        length = int(announced)
+    elif announced is not None and int(announced) != length:
+        raise ValueError("a handler's Content-Length is not its body's length")
+    if length is not None:
+        return Plan(b"", length > 0, length, False, exchange.keep_alive)
+    return Plan(b"", True, None, exchange.http11, exchange.keep_alive and exchange.http11)
+
+
+def body_now(body: Body) -> bytes | None:
+    """A small body's bytes if they are in memory; the body is then used up."""
+    if type(body) is BytesBody:
+        return body.data
+    if type(body) is FileBody and (body.length or 0) <= SMALL_FILE_BYTES and not body.sent:
+        try:
+            data = body.file.read_now(body.offset, body.length or 0)
+        except OSError:
+            return None  # the slow way meets the same error, and says so
+        if data is not None:
+            body.advance(len(data))
+            body.close()
+        return data
+    return None
+
+
+async def send_body(outlet: Outlet, body: Body, plan: Plan) -> None:
+    """Send a body, at the peer's pace. It is closed on every way out.
+
+    :raises Exception: it failed, or was shorter or longer than planned: then abort.
+    """
+    if isinstance(body, FileBody) and isinstance(outlet, SocketOutlet):
+        descriptor = body.file.fileno()
+        if descriptor is not None:
+            try:
+                await _send_file(outlet, body, descriptor)
+            finally:
+                body.close()
+            return
+    await _send_stream(outlet, body, plan)
+
+
+async def _send_stream(outlet: Outlet, body: Body, plan: Plan) -> None:
+    sent = 0
+    async with aclosing(body):
+        async for chunk in body:
+            sent += len(chunk)
+            if plan.length is not None and sent > plan.length:
+                raise TooLarge(limit=plan.length)
+            if plan.chunked:
+                await _send_bytes(outlet, b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            else:
+                await _send_bytes(outlet, chunk)
+        if plan.length is not None and sent < plan.length:
+            raise ShortBody(received=sent, expected=plan.length)
+        if plan.chunked:
+            await _send_bytes(outlet, b"0\r\n\r\n")
+
+
+async def _send_bytes(outlet: Outlet, data: bytes) -> None:
+    if outlet.blocked:
+        await outlet.ready()
+    for start in range(0, len(data), WRITE_BYTES):
+        outlet.write(data[start : start + WRITE_BYTES])
+        if outlet.blocked:
+            await outlet.ready()
+
+
+async def _send_file(outlet: SocketOutlet, body: FileBody, descriptor: int) -> None:
+    """By sendfile what is in memory; the rest is read in a thread, as sendfile would block."""
+    if outlet.blocked:
+        await outlet.ready()
+    while (left := (body.length or 0) - body.sent) > 0:
+        offset = body.offset + body.sent
+        if not _in_memory(body, offset, left):
+            data = await body.file.read_at(offset, min(left, CHUNK_BYTES))
+            body.advance(len(data))
+            await _send_bytes(outlet, data)
+            count = len(data)
+        else:
+            count = outlet.sendfile(descriptor, offset, left)
+            body.advance(max(0, count))
+        if count == 0:
+            raise BodyAborted(received=body.sent, reason="the file became shorter")
+        if body.sent < (body.length or 0):
+            await outlet.turn()
+
+
+def _in_memory(body: FileBody, offset: int, left: int) -> bool:
+    """Whether the next stretch of a file is cached; its two ends stand for all of it."""
+    stretch = min(left, CHUNK_BYTES)
+    read_now = body.file.read_now
+    return read_now(offset, 1) is not None and read_now(offset + stretch - 1, 1) is not None

@@ -1,0 +1,146 @@
+"""HttpFactory: the HTTP/1.1 face of any handler, on any stream transport.
+
+It exists beside twisted.web because that spools whole bodies before anyone sees them, answers 100
+Continue by itself and has no sendfile.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from pigpen.env import Env
+from pigpen.http.fields import format_date
+from pigpen.http.message import Handler, Response
+from pigpen.web.channel import HttpChannel
+from pigpen.web.limits import ServerLimits
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress, IDelayedCall
+
+#: one timer for all limits of all connections
+SWEEP_SECONDS = 1.0
+
+
+class HttpFactory(Factory):
+    """Serves one handler to many connections."""
+
+    log = Logger()
+    noisy = False
+
+    def __init__(self, env: Env, handler: Handler, limits: ServerLimits | None = None) -> None:
+        self.env = env
+        self.handler = handler
+        self.limits = limits or ServerLimits()
+        #: the clock at the last sweep: exact enough for limits of seconds
+        self.now = 0.0
+        self.draining = False
+        self._channels: dict[HttpChannel, None] = {}
+        self._by_address: dict[str, int] = {}
+        self._sweeper: IDelayedCall | None = None
+        self._empty: Deferred[None] | None = None
+        self._second = -1
+        self._common = ""
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._channels)
+
+    # -- connections ------------------------------------------------------------------------------
+
+    def buildProtocol(self, addr: IAddress | None) -> HttpChannel | None:  # type: ignore[override]
+        """:return: None closes the connection: there are too many."""
+        if self.draining or len(self._channels) >= self.limits.connections:
+            return None
+        group = _group(str(getattr(addr, "host", "")))
+        if group and self._by_address.get(group, 0) >= self.limits.connections_per_address:
+            return None
+        return HttpChannel(self)
+
+    def opened(self, channel: HttpChannel) -> float:
+        """:return: now."""
+        self.now = self.env.clock.seconds()
+        self._channels[channel] = None
+        group = _group(channel.address)
+        if group:
+            self._by_address[group] = self._by_address.get(group, 0) + 1
+        if self._sweeper is None:
+            self._sweeper = self.env.clock.callLater(SWEEP_SECONDS, self._sweep)
+        return self.now
+
+    def lost(self, channel: HttpChannel) -> None:
+        del self._channels[channel]
+        group = _group(channel.address)
+        if group:
+            self._by_address[group] -= 1
+            if not self._by_address[group]:
+                del self._by_address[group]
+        if not self._channels:
+            self._all_lost()
+
+    def _all_lost(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        empty, self._empty = self._empty, None
+        if empty is not None:
+            empty.callback(None)
+
+    def _sweep(self) -> None:
+        self._sweeper = self.env.clock.callLater(SWEEP_SECONDS, self._sweep)
+        self.now = self.env.clock.seconds()
+        for channel in tuple(self._channels):
+            channel.check(self.now)
+
+    async def drain(self, seconds: float) -> None:
+        """Stop cleanly: take no more requests, let what is under way end, cut it after a time.
+
+        Returns when the last connection is closed.
+        """
+        self.draining = True
+        for channel in tuple(self._channels):
+            channel.drain()
+        if not self._channels:
+            return
+        self._empty = Deferred()
+        cut = self.env.clock.callLater(seconds, self._cut)
+        try:
+            await self._empty
+        finally:
+            if cut.active():
+                cut.cancel()
+
+    def _cut(self) -> None:
+        for channel in tuple(self._channels):
+            channel.abort()
+
+    # -- what every response says -----------------------------------------------------------------
+
+    def common_fields(self, response: Response) -> str:
+        """The header lines that every response has; a relayed one keeps its origin's date."""
+        if "Date" in response.headers:
+            return "Server: pigpen\r\n"
+        second = int(self.env.wall())
+        if second != self._second:
+            self._second = second
+            self._common = f"Server: pigpen\r\nDate: {format_date(second)}\r\n"
+        return self._common
+
+
+def _group(address: str) -> str:
+    """Whose connections are counted together: an IPv4 address, an IPv6 /64; "" for loopback and
+    what is no address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if parsed.is_loopback:
+        return ""
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+    return address
