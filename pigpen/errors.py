@@ -281,6 +281,13 @@ class NoAnswer(PigpenError):
     code = "no-answer"
 
 
+class ElsewhereDestination(PigpenError):
+    """The Destination lies on another server or account; copy by reading and writing."""
+
+    status = 502
+    code = "destination"
+
+
 class ConnectFailed(NoAnswer):
     """Cannot connect to {peer}: {reason}. Is it running, and is the address right?"""
 
