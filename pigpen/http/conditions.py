@@ -11,10 +11,14 @@ from pigpen.http.message import Headers
 
 
 class Validators(msgspec.Struct, frozen=True):
-    """What identifies a stored version: its ETag with quotes, and seconds since 1970."""
+    """What identifies a stored version: its ETag with quotes, and seconds since 1970.
+
+    A time with a fraction equals no date a client can send: for a version that was written in the
+    same second as the one before (DAV-32).
+    """
 
     etag: str
-    modified: int
+    modified: float
 
 
 class Conditions(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,61 @@
+"""Credentials: what an Authorization field says (CLD-3). Pure; nothing is looked up here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+
+from pigpen.coordinator.access_keys import AccessKey, parse_access_key
+from pigpen.errors import BadRequest, Unauthorized
+from pigpen.http.message import Headers
+
+#: longer than any login and key in Basic
+MAX_LENGTH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A claim that is to be checked. ``login`` only in Basic."""
+
+    key: AccessKey = field(repr=False)
+    login: str | None = None
+
+
+def parse_authorization(headers: Headers) -> Credentials:
+    """Read ``Bearer KEY`` or ``Basic LOGIN:KEY``; keys elsewhere are ignored.
+
+    :raises Unauthorized: there is none, or it makes no sense: one same answer.
+    :raises BadRequest: there are two.
+    """
+    values = headers.getall("Authorization", [])
+    if len(values) > 1:
+        raise BadRequest(reason="there is more than one Authorization field")
+    if not values or len(values[0]) > MAX_LENGTH:
+        raise Unauthorized
+    scheme, _, rest = values[0].strip(" \t").partition(" ")
+    rest = rest.strip(" ")
+    if scheme.lower() == "bearer":
+        return Credentials(parse_access_key(rest))
+    if scheme.lower() == "basic":
+        return _basic(rest)
+    raise Unauthorized
+
+
+def bearer_token(headers: Headers) -> str:
+    """The token of ``Bearer TOKEN``, as hosts send it. :raises Unauthorized: there is none."""
+    values = headers.getall("Authorization", [])
+    scheme, _, token = values[0].strip(" \t").partition(" ") if len(values) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or len(token) > MAX_LENGTH:
+        raise Unauthorized
+    return token.strip(" ")
+
+
+def _basic(text: str) -> Credentials:
+    try:
+        login, colon, key = base64.b64decode(text, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise Unauthorized from None
+    if not colon:
+        raise Unauthorized
+    return Credentials(parse_access_key(key), login)

@@ -1,0 +1,81 @@
+"""Dead properties of nodes: rows of (namespace, name, value) (CLD-14, DAV-52)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pigpen.coordinator.transaction import Transaction
+from pigpen.errors import InsufficientStorage
+
+MAX_VALUE_BYTES: Final = 64 * 1024
+MAX_PROPERTIES: Final = 1000
+
+
+class Property(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One property: its XML namespace (may be empty) and local name.
+
+    ``value``: the element's XML, with all it inherits; None in a change: remove it.
+    """
+
+    namespace: str
+    name: str
+    value: str | None = None
+
+
+Changes = tuple[Property, ...]
+
+
+def read(tx: Transaction, node_id: int) -> list[Property]:
+    """All properties of a node, by namespace and name."""
+    rows = tx.all(
+        "SELECT namespace, name, value FROM properties WHERE node_id = ? ORDER BY namespace, name",
+        node_id,
+    )
+    return [Property(*row) for row in rows]
+
+
+def apply(tx: Transaction, node_id: int, changes: Changes) -> None:
+    """Set and remove, in order, all or nothing. Removing what is not there is no error.
+
+    :raises InsufficientStorage: a value over 64 KiB, or over 1,000 properties.
+    """
+    if not changes:
+        return
+    for change in changes:
+        if change.value is None:
+            tx.run(
+                "DELETE FROM properties WHERE node_id = ? AND namespace = ? AND name = ?",
+                node_id,
+                change.namespace,
+                change.name,
+            )
+        else:
+            _set(tx, node_id, change.namespace, change.name, change.value)
+    count = tx.one("SELECT count(*) FROM properties WHERE node_id = ?", node_id)
+    if count is not None and count[0] > MAX_PROPERTIES:
+        raise InsufficientStorage(reason=f"a node has at most {MAX_PROPERTIES} properties")
+
+
+def _set(tx: Transaction, node_id: int, namespace: str, name: str, value: str) -> None:
+    if len(value.encode()) > MAX_VALUE_BYTES:
+        raise InsufficientStorage(reason=f"a property has at most {MAX_VALUE_BYTES} bytes")
+    tx.run(
+        "INSERT INTO properties (node_id, namespace, name, value) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (node_id, namespace, name) DO UPDATE SET value = excluded.value",
+        node_id,
+        namespace,
+        name,
+        value,
+    )
+
+
+def copy(tx: Transaction, source_id: int, target_id: int) -> None:
+    """Give a new node the properties of another."""
+    tx.run(
+        "INSERT INTO properties (node_id, namespace, name, value)"
+        " SELECT ?, namespace, name, value FROM properties WHERE node_id = ?",
+        target_id,
+        source_id,
+    )
