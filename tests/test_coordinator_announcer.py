@@ -63,6 +63,7 @@ class FakeClient:
         headers: Headers | None = None,
         body: Body | None = None,
         pin: str | None = None,
+        repeatable: bool = False,
     ) -> Response:
         assert headers is not None and body is not None
         sent = Sent(url, headers, await read_all(body, 10_000_000))

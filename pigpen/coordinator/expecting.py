@@ -39,6 +39,7 @@ class Sender(Protocol):
         headers: Headers | None = None,
         body: Body | None = None,
         pin: str | None = None,
+        repeatable: bool = False,
     ) -> Response:
         """:raises NoAnswer: there was none."""
 
@@ -179,6 +180,7 @@ class ExpectLane:
             ),
             body=BytesBody(wire.encode([ask.expectation for ask in batch])),
             pin=self._pin,
+            repeatable=True,  # telling a host the same twice is a no-op (CLD-20)
         )
         data = await read_all(response.body, wire.MAX_BATCH_BYTES)
         if response.status != 200:

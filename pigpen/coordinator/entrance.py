@@ -1,0 +1,102 @@
+"""Entrance: one catalog transaction lets a caller in and does what it asks for (CLD-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from pigpen.coordinator.accounts import Principal, authenticate, note_used
+from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.credentials import Credentials, parse_authorization
+from pigpen.coordinator.throttle import Throttle
+from pigpen.coordinator.transaction import Transaction
+from pigpen.env import Env
+from pigpen.errors import NotFound, Unauthorized
+from pigpen.http.message import Request
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Entrance:
+    """Runs rules ``rule(transaction, principal, ...)`` for callers with a valid access key."""
+
+    def __init__(self, env: Env, catalog: Catalog, throttle: Throttle) -> None:
+        self._env = env
+        self._catalog = catalog
+        self._throttle = throttle
+        self._last_used: dict[str, int] = {}
+
+    async def read(
+        self,
+        request: Request,
+        login: str | None,
+        rule: Callable[Concatenate[Transaction, Principal, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Let in and read, in one catalog read.
+
+        :param login: whose path is asked for; None: the caller's own account is meant.
+        :raises Unauthorized: no valid key. :raises NotFound: it is another account's path.
+        :raises TooManyRequests: too many wrong keys came before.
+        """
+        return await self._enter(self._catalog.read, request, login, rule, args)
+
+    async def write(
+        self,
+        request: Request,
+        login: str | None,
+        rule: Callable[Concatenate[Transaction, Principal, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `read`, for a rule that changes things; done when that is durable."""
+        return await self._enter(self._catalog.write, request, login, rule, args)
+
+    async def _enter(
+        self,
+        run: Callable[..., Any],
+        request: Request,
+        login: str | None,
+        rule: Callable[..., T],
+        args: tuple[object, ...],
+    ) -> T:
+        address = request.caller.address
+        try:
+            credentials = parse_authorization(request.headers)
+        except Unauthorized:
+            # nothing was guessed where nothing was said: browsers ask first
+            if "Authorization" in request.headers:
+                self._throttle.check("", address)
+                self._throttle.failed("", address)
+            raise
+        key_id = credentials.key.id
+        self._throttle.check(key_id, address)
+        try:
+            result: T = await run(_let_in, credentials, login, rule, args)
+        except Unauthorized:
+            self._throttle.failed(key_id, address)
+            raise
+        self._throttle.succeeded(key_id, address)
+        self._last_used[key_id] = int(self._env.wall() * 1000)
+        return result
+
+    async def note_used(self) -> None:
+        """Write down when access keys were last used; about once a minute."""
+        last_used, self._last_used = self._last_used, {}
+        if last_used:
+            await self._catalog.write(note_used, last_used)
+
+
+def _let_in(
+    transaction: Transaction,
+    credentials: Credentials,
+    login: str | None,
+    rule: Callable[..., T],
+    args: tuple[object, ...],
+) -> T:
+    principal = authenticate(transaction, credentials)
+    if login is not None and principal.login != login:
+        raise NotFound
+    return rule(transaction, principal, *args)

@@ -1,0 +1,183 @@
+"""What a request says about keys: its query, its conditions, its Destination. Pure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from pigpen.coordinator.when import When
+from pigpen.errors import BadField, BadRequest, ElsewhereDestination
+from pigpen.http import wire
+from pigpen.http.conditions import Conditions
+from pigpen.http.fields import parse_digest
+from pigpen.http.key import Key
+from pigpen.http.message import Request
+
+_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
+#: what a Content-Type may be, as hosts echo it and listings show it
+_CONTENT_TYPE = re.compile(r"[!-~][ -~]{0,199}")
+API = "api"
+
+
+class Query:
+    """The query of a request; a name given twice counts once."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, request: Request) -> None:
+        # most requests have none, and reading one costs more than all else here
+        self._values = request.query if request.query_string else None
+
+    def __contains__(self, name: str) -> bool:
+        return self._values is not None and name in self._values
+
+    def get(self, name: str) -> str | None:
+        return None if self._values is None else self._values.get(name)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """:raises BadRequest: it is neither true nor false."""
+        value = self.get(name)
+        if value is None:
+            return default
+        if value not in {"true", "false"}:
+            raise BadRequest(reason=f"{name} is true or false")
+        return value == "true"
+
+    @property
+    def redirect(self) -> str | None:
+        """None: as usual; "false": as JSON; "never": the bytes from here."""
+        value = self.get("redirect")
+        if value not in {None, "true", "false", "never"}:
+            raise BadRequest(reason="redirect is true, false or never")
+        return None if value == "true" else value
+
+    @property
+    def loose(self) -> bool:
+        """Whether other Unicode spellings of a name count too (DAV-62)."""
+        value = self.get("lookup")
+        if value not in {None, "loose"}:
+            raise BadRequest(reason="lookup is loose, or left out")
+        return value == "loose"
+
+    def write_id(self) -> str | None:
+        value = self.get("write")
+        return None if value is None else _checked_id(value, "the query's write")
+
+
+def when_of(request: Request, query: Query) -> When:
+    """The terms of a change. :raises BadField: they are malformed."""
+    headers = request.headers
+    return When(
+        conditions=Conditions.from_headers(headers),
+        if_field=", ".join(headers.getall("If")) if "If" in headers else None,
+        principal=headers.get("Pigpen-Principal", ""),
+        loose=query.loose,
+        parents=query.flag("parents", default=True),
+    )
+
+
+def write_id_of(request: Request, query: Query) -> str | None:
+    """The id a client chose for its write, in the query or in Pigpen-Write (CLD-36)."""
+    value = query.write_id()
+    if value is None and "Pigpen-Write" in request.headers:
+        value = _checked_id(request.headers["Pigpen-Write"], "Pigpen-Write")
+    return value
+
+
+def _checked_id(value: str, name: str) -> str:
+    if not _ID.fullmatch(value):
+        raise BadRequest(reason=f"{name} is not an id of 64 hexadecimal digits")
+    return value
+
+
+def upload_length(request: Request) -> int | None:
+    """Upload-Length: how long the bytes will be that are sent elsewhere (CLD-31)."""
+    value = request.headers.get("Upload-Length")
+    if value is None:
+        return None
+    if not _SIZE.fullmatch(value):
+        raise BadField(field="Upload-Length", reason="it is not a number of bytes")
+    return int(value)
+
+
+def digest_of(request: Request) -> bytes | None:
+    """The SHA-256 of the whole, if announced. :raises BadField: it is malformed."""
+    value = request.headers.get("Repr-Digest") or request.headers.get("Content-Digest")
+    return None if value is None else parse_digest(value)
+
+
+def content_type_of(request: Request) -> str:
+    """:raises BadField: it holds what we could not send on."""
+    value = request.headers.get("Content-Type", "")
+    if not value:
+        return "application/octet-stream"
+    if not _CONTENT_TYPE.fullmatch(value):
+        raise BadField(field="Content-Type", reason="use up to 200 characters of ASCII")
+    return value
+
+
+def modified_of(request: Request) -> int | None:
+    """When the writer says that the bytes were made, ms since 1970: X-OC-Mtime (DAV-54).
+
+    :raises BadField: it is no number of seconds since 1970.
+    """
+    value = request.headers.get("X-OC-Mtime")
+    if value is None:
+        return None
+    if not _SECONDS.fullmatch(value):
+        raise BadField(field="X-OC-Mtime", reason="use seconds since 1970")
+    return int(float(value) * 1000)
+
+
+def refuse_content_range(request: Request) -> None:
+    """A PUT of a part would replace the whole (RFC 9110 14.5)."""
+    if "Content-Range" in request.headers:
+        raise BadField(field="Content-Range", reason="a PUT always sends the whole object")
+
+
+def overwrite_of(request: Request) -> bool:
+    """RFC 4918 10.6. :raises BadField: it is neither T nor F."""
+    value = request.headers.get("Overwrite", "T").strip().upper()
+    if value not in {"T", "F"}:
+        raise BadField(field="Overwrite", reason="use T or F")
+    return value == "T"
+
+
+def deep_of(request: Request) -> bool:
+    """Depth of a COPY. :raises BadField: it is not 0 or infinity (CLD-11)."""
+    value = request.headers.get("Depth", "infinity").strip().lower()
+    if value not in {"0", "infinity"}:
+        raise BadField(field="Depth", reason="use 0 or infinity")
+    return value == "infinity"
+
+
+def destination_of(request: Request, login: str, public_url: wire.Url | None) -> Key:
+    """The key that a MOVE or COPY goes to (RFC 4918 10.3).
+
+    :raises ElsewhereDestination: not on this server or account. :raises BadField: it is no URL.
+    """
+    value = request.headers.get("Destination")
+    if value is None or len(request.headers.getall("Destination")) > 1:
+        raise BadField(field="Destination", reason="MOVE and COPY need one")
+    try:
+        parts = urlsplit(value)
+        user = parts.username
+    except ValueError:
+        raise BadField(field="Destination", reason="it is no URL") from None
+    if user is not None or parts.query or parts.fragment or not parts.path.startswith("/"):
+        raise BadField(field="Destination", reason="use a URL like that of the request")
+    if parts.netloc and parts.netloc.lower() not in _own_names(request, public_url):
+        raise ElsewhereDestination
+    key = Key.from_path(parts.path)
+    if key.names[:2] != (API, login):
+        raise ElsewhereDestination
+    return key.below(2)
+
+
+def _own_names(request: Request, public_url: wire.Url | None) -> set[str]:
+    names = {request.headers.get("Host", "").lower()}
+    if public_url is not None:
+        names.add(urlsplit(public_url).netloc.lower())
+    return names
