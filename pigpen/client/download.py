@@ -25,6 +25,7 @@ from pigpen.errors import (
     PigpenError,
     Refused,
     ShortBody,
+    TooLarge,
     WrongContent,
 )
 from pigpen.http import wire
@@ -129,7 +130,7 @@ class Download:
                     self._attempts.progress()
                     position += len(chunk)
                     yield chunk
-            except (NoAnswer, BodyAborted, ShortBody) as error:
+            except (NoAnswer, BodyAborted, ShortBody, TooLarge) as error:
                 await self._drop(source, error)
             finally:
                 await body.aclose()

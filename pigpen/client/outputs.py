@@ -58,36 +58,48 @@ async def save(env: Env, body: Body, path: str, publish: Callable[[str], None]) 
         folder, f".{os.path.basename(path)[:200]}.{env.random.randbytes(4).hex()}"
     )
     steps = Threaded(env)
+    part = _Part(env, temporary)
     try:
-        file = await steps.run(env.disk.create, temporary)
-    except OSError as error:
-        await body.aclose()
-        raise _failed(path, error) from None
-    try:
+        await steps.run(part.create)
         async for chunk in body:
-            await steps.run(file.write, chunk)
-        await steps.run(_finish, env, file, temporary, path, publish)
+            await steps.run(part.write, chunk)
+        await steps.run(part.finish, path, publish)
     except OSError as error:
-        raise _failed(path, error) from None
+        reason = error.strerror or "writing failed"
+        raise FileFailed(action="write", path=path, reason=reason) from None
     finally:
         await body.aclose()
         await steps.rest()
-        await steps.run(_tidy, env, file, temporary)
+        await steps.run(part.tidy)
 
 
-def _finish(
-    env: Env, file: OpenFile, temporary: str, path: str, publish: Callable[[str], None]
-) -> None:
-    file.sync()
-    publish(temporary)
-    env.disk.rename(temporary, path)
-    env.disk.sync_folder(os.path.dirname(path) or ".")
+class _Part:
+    """The temporary file; every method blocks."""
 
+    def __init__(self, env: Env, path: str) -> None:
+        self._disk = env.disk
+        self._path = path
+        self._file: OpenFile | None = None
 
-def _tidy(env: Env, file: OpenFile, temporary: str) -> None:
-    file.close()
-    if env.disk.entry(temporary) is not None:
-        env.disk.remove(temporary)
+    def create(self) -> None:
+        self._file = self._disk.create(self._path)
+
+    def write(self, data: bytes) -> None:
+        assert self._file is not None
+        self._file.write(data)
+
+    def finish(self, path: str, publish: Callable[[str], None]) -> None:
+        assert self._file is not None
+        self._file.sync()
+        publish(self._path)
+        self._disk.rename(self._path, path)
+        self._disk.sync_folder(os.path.dirname(path) or ".")
+
+    def tidy(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            if self._disk.entry(self._path) is not None:
+                self._disk.remove(self._path)
 
 
 async def pour(env: Env, body: Body, write: Callable[[bytes], None]) -> None:
@@ -101,7 +113,3 @@ async def pour(env: Env, body: Body, write: Callable[[bytes], None]) -> None:
             await steps.run(write, chunk)
     finally:
         await body.aclose()
-
-
-def _failed(path: str, error: OSError) -> FileFailed:
-    return FileFailed(action="write", path=path, reason=error.strerror or "writing failed")

@@ -96,7 +96,8 @@ class Upload:
         length = self._input.length
         if length is not None and length > wire.INLINE_BYTES:
             return None
-        body = self._body(0)
+        body = self._input.body(0)
+        assert body is not None, "nothing was read yet"
         chunks: list[bytes] = []
         size = 0
         try:
