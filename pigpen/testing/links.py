@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pigpen.testing.transport import RESET, SimTransport
+from pigpen.testing.transport import RESET, End, SimTransport
 
 if TYPE_CHECKING:
     from pigpen.testing.clock import NodeClock
     from pigpen.testing.network import Network
     from pigpen.testing.sockets import Host
 
-Item = bytes | str | Callable[[], object]
+Item = bytes | End | Callable[[], object]
 
 
 class Link:
@@ -98,7 +98,7 @@ class Link:
             if isinstance(item, bytes):
                 self.network.carry(self, item)
             else:
-                self.network.note(item, self.name)
+                self.network.note(item.value, self.name)
                 self.other_end.arrived(item)
 
     def give(self, data: bytes) -> None:

@@ -6,6 +6,7 @@ at the peer. So a peer that pauses stops the writer's producer, as in the real w
 
 from __future__ import annotations
 
+import enum
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,16 @@ WINDOW_BYTES = 64 * 1024
 #: bytes waiting to be sent at which a producer is paused, as in Twisted
 SEND_BUFFER_BYTES = 64 * 1024
 
-FIN = "fin"
-RESET = "reset"
+
+class End(enum.Enum):
+    """What travels behind the bytes."""
+
+    FIN = "fin"
+    RESET = "reset"
+
+
+FIN = End.FIN
+RESET = End.RESET
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer)
@@ -59,7 +68,7 @@ class SimTransport:
         self._outgoing: deque[bytes] = deque()
         self._waiting = 0
         self._unread = 0
-        self._incoming: deque[bytes | str] = deque()
+        self._incoming: deque[bytes | End] = deque()
         self._flushing = False
         self._draining = False
         self._half_closing = False
@@ -176,7 +185,10 @@ class SimTransport:
         if self._reset_waits():
             self._lost(ConnectionLost())
             return
-        while self._waiting and self._unread < WINDOW_BYTES:
+        # no tiny segments into a nearly full window (RFC 9293 3.8.6.2)
+        while self._waiting and WINDOW_BYTES - self._unread >= min(
+            self._waiting, WINDOW_BYTES // 2
+        ):
             segment = self._take(min(self._waiting, WINDOW_BYTES - self._unread))
             self._unread += len(segment)
             self.link.send(segment)
@@ -234,17 +246,17 @@ class SimTransport:
 
     # -- receiving --------------------------------------------------------------------------------
 
-    def arrived(self, item: bytes | str) -> None:
+    def arrived(self, item: bytes | End) -> None:
         """Bytes, a FIN or a reset came in."""
         if self.disconnected:
             if isinstance(item, bytes):
                 self.link.refuse()
             return
-        if item == RESET and self.link.reset_eats_data():
+        if item is RESET and self.link.reset_eats_data():
             self._incoming.clear()
         self._incoming.append(item)
         self._drain()
-        if item == RESET and self.connected and self._waiting:
+        if item is RESET and self.connected and self._waiting:
             self._lost(ConnectionLost())
 
     @property
@@ -253,7 +265,7 @@ class SimTransport:
         return any(isinstance(item, bytes) for item in self._incoming)
 
     def _reset_waits(self) -> bool:
-        return bool(self._incoming) and self._incoming[-1] == RESET
+        return bool(self._incoming) and self._incoming[-1] is RESET
 
     def _later_drain(self) -> None:
         if not self._draining:
@@ -268,7 +280,7 @@ class SimTransport:
                 self.received += len(item)
                 self.link.acknowledge(len(item))
                 self._guard(self.protocol.dataReceived, item)
-            elif item == RESET:
+            elif item is RESET:
                 self._lost(ConnectionLost())
             else:
                 self._peer_finished()

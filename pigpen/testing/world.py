@@ -174,9 +174,14 @@ class World:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def assert_clean(self) -> None:
-        """Nothing is left: no delayed call, open file, thread's work, port or connection."""
-        gc.collect()
+    def assert_clean(self, *, collect: bool = True) -> None:
+        """Nothing is left: no delayed call, open file, thread's work, port or connection.
+
+        :param collect: find failures of dropped Deferreds too, by a slow garbage collection.
+        """
+        if collect:
+            with self.watching():
+                gc.collect()
         left: list[str] = [f"delayed call {call}" for call in self.clock.calls]
         for node in self.nodes.values():
             if node.alive:
