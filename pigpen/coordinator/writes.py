@@ -1,0 +1,308 @@
+"""Writes: opened, resumed, stored, asked about, given up (CLD-30 to 38). Rules, no HTTP.
+
+open ──receipt──> committed      201 or 204, the same for 7 days
+  │ ╰────────────> refused       409, 412, 423, 507
+  ╰──DELETE, 24 h──> abandoned   later receipts get 410
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, Literal
+
+import msgspec
+
+from pigpen.coordinator import host_rows, locks, pending
+from pigpen.coordinator.accounts import Principal, room_left
+from pigpen.coordinator.commits import Content, commit
+from pigpen.coordinator.namespace import place_of_write
+from pigpen.coordinator.nodes import Node, blob_etag
+from pigpen.coordinator.pending import (
+    ABANDONED,
+    COMMITTED,
+    OPEN,
+    OPEN_MS,
+    REFUSED,
+    Pending,
+    answer_of,
+    find_pending,
+    refusal,
+)
+from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.when import ALWAYS, When, check_conditions
+from pigpen.errors import (
+    Conflict,
+    DigestMismatch,
+    Gone,
+    NotFound,
+    PigpenError,
+    QuotaExceeded,
+    TooLarge,
+)
+from pigpen.http import wire
+from pigpen.http.key import Key
+
+OCTET_STREAM: Final = "application/octet-stream"
+
+#: states as clients see them
+STATES: Final[dict[int, Literal["open", "committed", "refused", "abandoned"]]] = {
+    OPEN: "open",
+    COMMITTED: "committed",
+    REFUSED: "refused",
+    ABANDONED: "abandoned",
+}
+
+
+class WriteWish(msgspec.Struct, frozen=True):
+    """What a PUT asks for."""
+
+    key: Key
+    when: When = ALWAYS
+    content_type: str = OCTET_STREAM
+    #: bytes; None: unknown
+    length: int | None = None
+    #: Last-Modified that the writer sets, ms (DAV-54)
+    modified: int | None = None
+    #: the client's own id for this write; None: a new one
+    write: str | None = None
+    #: the id its blob shall have, if hosts were asked already; a known write keeps its own
+    blob: str | None = None
+    #: where it is to go, best first: a resumed write goes to the same
+    hosts: tuple[int, ...] = ()
+
+
+class OpenWrite(msgspec.Struct, frozen=True):
+    """A write that waits for its bytes, or has its answer already."""
+
+    write: str
+    blob: str
+    key: Key
+    length: int | None
+    #: bytes it may have: its length, else what the quota leaves
+    max_bytes: int
+    content_type: str
+    modified: int | None
+    hosts: tuple[int, ...]
+    #: it was open before: hosts may have a part
+    resumed: bool = False
+    #: it is committed: say this again
+    answer: wire.ReceiptAnswer | None = None
+
+
+def open_write(tx: Transaction, principal: Principal, wish: WriteWish) -> OpenWrite:
+    """Judge a PUT before its body is asked for, and reserve its length.
+
+    The same write id again is the same write: it goes on, or answers as it did.
+
+    :raises PigpenError: as the commit would refuse it: 405, 409, 412, 423, 507.
+    """
+    known = _known(tx, principal, wish)
+    if known is not None:
+        return _go_on(tx, known)
+    current, room = _judge(tx, principal, wish)
+    made = _pending(tx, principal, wish, current)
+    pending.insert_pending(tx, made)
+    return _opened(made, room, resumed=False)
+
+
+def renew(tx: Transaction, principal: Principal, write: str) -> OpenWrite:
+    """Go on with an open write whose expectation has ended (CLD-37).
+
+    :raises NotFound: begin anew. :raises Gone: it was given up.
+    """
+    known = find_pending(tx, bytes.fromhex(write))
+    if known is None or known.account_id != principal.account_id:
+        raise NotFound
+    return _go_on(tx, known)
+
+
+def store_inline(
+    tx: Transaction, principal: Principal, wish: WriteWish, data: bytes
+) -> wire.ReceiptAnswer:
+    """Store a small object in the catalog itself, at once.
+
+    :return: 201 or 204. :raises TooLarge: over INLINE_BYTES. :raises PigpenError: as `open_write`.
+    """
+    if len(data) > wire.INLINE_BYTES:
+        raise TooLarge(limit=wire.INLINE_BYTES)
+    known = _known(tx, principal, wish)
+    if known is not None and (done := _go_on(tx, known)).answer is not None:
+        return done.answer
+    if known is not None and known.length not in {None, len(data)}:
+        raise Conflict(reason="this write was opened with another length")
+    row = known or _pending(tx, principal, wish, None)
+    content = Content(len(data), hashlib.sha256(data).digest(), "inline", data)
+    reserved = (known.length or 0) if known else 0
+    answer = commit(tx, row, content, late=False, reserved=reserved)
+    if wish.write is not None:  # else nobody can ask for it
+        if known is None:
+            pending.insert_pending(tx, msgspec.structs.replace(row, length=None))
+        _settle(tx, row, answer)
+    return answer
+
+
+def commit_receipt(tx: Transaction, host_id: int, receipt: wire.Receipt) -> wire.ReceiptAnswer:
+    """A host has made a blob durable: make the write current, or say why not.
+
+    A receipt may come again, also from another host: it gets the same answer, and counts once.
+    One from an older epoch of its host is late: what it would replace must not have changed.
+
+    :raises NotFound: there is no such host.
+    """
+    epoch = host_rows.epoch_of(tx, host_id)
+    row = find_pending(tx, bytes.fromhex(receipt.write))
+    if row is None or row.state == ABANDONED:
+        return refusal(receipt.write, Gone())
+    if row.state == REFUSED:
+        return answer_of(row)
+    try:
+        content = _content(tx, row, receipt)
+    except PigpenError as error:
+        return refusal(receipt.write, error)  # another host may still bring the right bytes
+    if row.state == COMMITTED:
+        host_rows.add_replica(tx, host_id, row.blob_id)
+        return answer_of(row)
+    late = receipt.late or receipt.epoch != epoch
+    try:
+        answer = commit(tx, row, content, late=late, reserved=row.length or 0)
+    except PigpenError as error:
+        pending.settle_refused(tx, row, error)
+        return refusal(receipt.write, error)
+    _settle(tx, row, answer)
+    host_rows.add_replica(tx, host_id, row.blob_id)
+    return answer
+
+
+def write_state(tx: Transaction, principal: Principal, write: str) -> wire.WriteState:
+    """How a write ended (CLD-36). :raises NotFound: never heard of, or over a week ago."""
+    row = find_pending(tx, bytes.fromhex(write))
+    if row is None or row.account_id != principal.account_id:
+        raise NotFound
+    return wire.WriteState(
+        STATES[row.state],
+        status=row.status,
+        etag=blob_etag(row.blob_id) if row.state == COMMITTED else None,
+        error=None if row.error is None else row.error.error,
+    )
+
+
+def abandon(tx: Transaction, principal: Principal, write: str) -> None:
+    """Give a write up: 204, later receipts get 410.
+
+    :raises Conflict: it is committed. :raises NotFound: as `write_state`.
+    """
+    row = find_pending(tx, bytes.fromhex(write))
+    if row is None or row.account_id != principal.account_id:
+        raise NotFound
+    if row.state == COMMITTED:
+        raise Conflict(reason="this write is committed already")
+    if row.state == OPEN:
+        pending.settle_abandoned(tx, row)
+
+
+# -- parts ----------------------------------------------------------------------------------------
+
+
+def _known(tx: Transaction, principal: Principal, wish: WriteWish) -> Pending | None:
+    """The row of a write id that the client chose, if it has come before."""
+    if wish.write is None:
+        return None
+    row = find_pending(tx, bytes.fromhex(wish.write))
+    if row is None:
+        return None
+    if row.account_id != principal.account_id or row.key.names != wish.key.names:
+        raise Conflict(reason="this write id belongs to another write")
+    if None not in {row.length, wish.length} and row.length != wish.length:
+        raise Conflict(reason="this write was opened with another length")
+    return row
+
+
+def _go_on(tx: Transaction, row: Pending) -> OpenWrite:
+    if row.state == ABANDONED:
+        raise Gone
+    if row.state == REFUSED:
+        raise pending.repeated(row)
+    if row.state == COMMITTED:
+        return _opened(row, row.length or 0, resumed=True, answer=answer_of(row))
+    pending.extend(tx, row)
+    return _opened(row, room_left(tx, row.account_id), resumed=True)
+
+
+def _judge(tx: Transaction, principal: Principal, wish: WriteWish) -> tuple[Node | None, int]:
+    """:return: what would be replaced, and the bytes there is room for."""
+    parent, current = place_of_write(tx, principal, wish.key, wish.when)
+    check_conditions(wish.when, "PUT", None if current is None else current.validators)
+    changed = [parent if current is None else current]
+    locks.check(tx, principal, wish.when, wish.key, changed)
+    # the version it replaces counts no more afterwards, so that a full account can still be edited
+    replaced = 0 if current is None else current.length
+    room = min(room_left(tx, principal.account_id) + replaced, 2**62)
+    if wish.length is not None and wish.length > max(room, replaced):
+        raise QuotaExceeded
+    return current, room
+
+
+def _pending(
+    tx: Transaction, principal: Principal, wish: WriteWish, current: Node | None
+) -> Pending:
+    return Pending(
+        write=tx.random_id() if wish.write is None else bytes.fromhex(wish.write),
+        account_id=principal.account_id,
+        key=wish.key,
+        blob_id=tx.random_id() if wish.blob is None else bytes.fromhex(wish.blob),
+        base_version=None if current is None else current.version_id,
+        when=wish.when,
+        content_type=wish.content_type,
+        length=wish.length,
+        modified=wish.modified,
+        hosts=wish.hosts,
+        state=OPEN,
+        status=None,
+        error=None,
+        version_id=None,
+        committed=None,
+        expires=tx.now + OPEN_MS,
+    )
+
+
+def _opened(
+    row: Pending, room: int, *, resumed: bool, answer: wire.ReceiptAnswer | None = None
+) -> OpenWrite:
+    return OpenWrite(
+        write=row.write.hex(),
+        blob=row.blob_id.hex(),
+        key=row.key,
+        length=row.length,
+        max_bytes=room if row.length is None else row.length,
+        content_type=row.content_type,
+        modified=row.modified,
+        hosts=row.hosts,
+        resumed=resumed,
+        answer=answer,
+    )
+
+
+def _content(tx: Transaction, row: Pending, receipt: wire.Receipt) -> Content:
+    """What a receipt brings. :raises PigpenError: it is not what the write is about."""
+    sha256 = bytes.fromhex(receipt.sha256)
+    if bytes.fromhex(receipt.blob) != row.blob_id:
+        raise Conflict(reason="this write has another blob")
+    if row.length is not None and receipt.length != row.length:
+        raise Conflict(reason="this write has another length")
+    if row.state == COMMITTED:
+        known = tx.one("SELECT sha256 FROM blobs WHERE id = ?", row.blob_id)
+        if known is not None and known[0] != sha256:
+            raise Conflict(reason="another host stored other bytes for this write")
+    data = receipt.data
+    if data is not None and len(data) > wire.INLINE_BYTES:
+        data = None
+    if data is not None:
+        if len(data) != receipt.length or hashlib.sha256(data).digest() != sha256:
+            raise DigestMismatch
+    return Content(receipt.length, sha256, "copies", data)
+
+
+def _settle(tx: Transaction, row: Pending, answer: wire.ReceiptAnswer) -> None:
+    assert answer.version is not None
+    assert answer.modified is not None
+    pending.settle_committed(tx, row, answer.status, int(answer.version, 16), answer.modified)
