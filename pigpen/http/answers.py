@@ -65,3 +65,5 @@ def decode_json(data: bytes, shape: type[T]) -> T:
         raise BadRequest(reason=str(error)) from None
     except UnicodeDecodeError:
         raise BadRequest(reason="the JSON is not UTF-8") from None
+    except RecursionError:
+        raise BadRequest(reason="the JSON is nested too deep") from None

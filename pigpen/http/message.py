@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from multidict import CIMultiDict, MultiDict
 
+from pigpen.errors import BadRequest
 from pigpen.http.body import Body, BytesBody
 from pigpen.http.key import Key
 
@@ -62,10 +63,17 @@ class Request:
 
     @property
     def query(self) -> MultiDict[str]:
-        """The decoded query; a name without ``=`` has the value ""."""
+        """The decoded query; a name without ``=`` has the value "".
+
+        :raises BadRequest: it has over 100 fields.
+        """
         if not self.query_string:
             return MultiDict()
-        return MultiDict(parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=100))
+        try:
+            fields = parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=100)
+        except ValueError:
+            raise BadRequest(reason="the query has more than 100 fields") from None
+        return MultiDict(fields)
 
     def replace(self, **changes: object) -> Self:
         """A copy with some attributes changed; the body is shared, so use only one of the two."""

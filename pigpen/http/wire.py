@@ -31,9 +31,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-Id = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+# \Z, as $ also matches before a newline at the end
+Id = Annotated[str, Meta(pattern="^[0-9a-f]{64}\\Z")]
 Size = Annotated[int, Meta(ge=0, le=2**62)]
-Url = Annotated[str, Meta(pattern="^https?://[^\\s]+$", max_length=2048)]
+# printable ASCII, without what could end a Link field's target
+Url = Annotated[str, Meta(pattern="^https?://[!#-;=?-~]+\\Z", max_length=2048)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 
 #: an object this small lies in the catalog itself
@@ -104,7 +106,7 @@ class Registration(Struct, omit_defaults=True):
     disk_free: Size
     last_epoch: int = 0
     zone: Annotated[str, Meta(max_length=64)] = ""
-    pin: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{43}=$")] | None = None
+    pin: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{43}=\\Z")] | None = None
 
 
 class Registered(Struct, omit_defaults=True):
