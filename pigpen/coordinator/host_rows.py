@@ -45,6 +45,7 @@ class HostRow(msgspec.Struct, frozen=True):
     disk_free: int
     score: int
     created: int
+    pin: str | None = None
 
     @property
     def room(self) -> int:
@@ -62,7 +63,7 @@ class NewHost(msgspec.Struct, frozen=True):
 
 _COLUMNS = (
     "id, owner_id, epoch, instance, state, since, seen, zone, network, addresses, target_size,"
-    " free_floor, used, reserved, disk_free, score, created"
+    " free_floor, used, reserved, disk_free, score, created, pin"
 )
 _FIND = f"SELECT {_COLUMNS} FROM hosts WHERE id = ?"  # noqa: S608  # own constants
 _ALL = f"SELECT {_COLUMNS} FROM hosts ORDER BY id"  # noqa: S608
@@ -129,8 +130,9 @@ def register_host(
     host_id = _new_host_id(tx)
     tx.run(
         "INSERT INTO hosts (id, owner_id, key_sha256, epoch, instance, state, since, seen, zone,"
-        " network, addresses, target_size, free_floor, used, reserved, disk_free, score, created)"
-        " VALUES (?, ?, ?, 1, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, ?)",
+        " network, addresses, target_size, free_floor, used, reserved, disk_free, score, created,"
+        " pin)"
+        " VALUES (?, ?, ?, 1, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, ?, ?)",
         host_id,
         owner_id,
         _hash(key),
@@ -145,6 +147,7 @@ def register_host(
         registration.used,
         registration.disk_free,
         tx.now,
+        registration.pin,
     )
     return NewHost(find_host(tx, host_id), key)
 
@@ -192,7 +195,7 @@ def open_session(
     tx.run(
         "UPDATE hosts SET epoch = ?, instance = ?, state = 0, since = ?, seen = ?, zone = ?,"
         " network = ?, addresses = ?, target_size = ?, free_floor = ?, used = ?, reserved = 0,"
-        " disk_free = ? WHERE id = ?",
+        " disk_free = ?, pin = ? WHERE id = ?",
         epoch,
         registration.instance,
         tx.now,
@@ -204,6 +207,7 @@ def open_session(
         registration.floor,
         registration.used,
         registration.disk_free,
+        registration.pin,
         host_id,
     )
     return find_host(tx, host_id)
@@ -290,8 +294,8 @@ def blobs_by_copies(tx: Transaction, reachable: Collection[int]) -> dict[int, in
     rows = tx.all(
         "SELECT copies, count(*) FROM (SELECT (SELECT count(*) FROM replicas r"
         "   WHERE r.blob_id = b.id AND r.state = ?"
-        "   AND r.host_id IN (SELECT value FROM json_each(?))) AS copies FROM blobs b WHERE b.scheme <> 'inline' AND EXISTS"
-        "  (SELECT 1 FROM versions v WHERE v.blob_id = b.id AND v.ended IS NULL))"
+        "   AND r.host_id IN (SELECT value FROM json_each(?))) AS copies"
+        "  FROM blobs b WHERE b.scheme <> 'inline' AND EXISTS (SELECT 1 FROM versions v WHERE v.blob_id = b.id AND v.ended IS NULL))"
         " GROUP BY copies ORDER BY copies",
         GOOD,
         hosts,

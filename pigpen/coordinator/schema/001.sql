@@ -77,7 +77,8 @@ CREATE TABLE blobs (
 ) STRICT;
 
 -- Beyond CLD-100: instance tells a restart from a copied folder (CLD-70), reserved counts in room
--- (CLD-60), created gives the first day (CLD-61).
+-- (CLD-60), created gives the first day (CLD-61), pin is of a certificate that strangers do not
+-- trust (CLD-42).
 CREATE TABLE hosts (
   id INTEGER PRIMARY KEY,
   owner_id INTEGER NOT NULL REFERENCES accounts (id),
@@ -96,7 +97,8 @@ CREATE TABLE hosts (
   reserved INTEGER NOT NULL,
   disk_free INTEGER NOT NULL,
   score INTEGER NOT NULL,
-  created INTEGER NOT NULL
+  created INTEGER NOT NULL,
+  pin TEXT
 ) STRICT;
 CREATE INDEX hosts_owner ON hosts (owner_id);
 
