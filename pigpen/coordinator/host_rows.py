@@ -295,7 +295,8 @@ def blobs_by_copies(tx: Transaction, reachable: Collection[int]) -> dict[int, in
         "SELECT copies, count(*) FROM (SELECT (SELECT count(*) FROM replicas r"
         "   WHERE r.blob_id = b.id AND r.state = ?"
         "   AND r.host_id IN (SELECT value FROM json_each(?))) AS copies"
-        "  FROM blobs b WHERE b.scheme <> 'inline' AND EXISTS (SELECT 1 FROM versions v WHERE v.blob_id = b.id AND v.ended IS NULL))"
+        "  FROM blobs b WHERE b.scheme <> 'inline' AND EXISTS"
+        "  (SELECT 1 FROM versions v WHERE v.blob_id = b.id AND v.ended IS NULL))"
         " GROUP BY copies ORDER BY copies",
         GOOD,
         hosts,

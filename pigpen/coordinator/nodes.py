@@ -17,6 +17,8 @@ DETACHED: Final = 0
 #: state of a replica: the host said that it keeps the blob, or that its copy is missing or bad
 GOOD: Final = 1
 BAD: Final = 2
+#: the end of the year 9999: later times have no HTTP date
+_LAST_MS: Final = 253_402_300_799_000
 #: names that one query resolves; deeper keys take several
 NAMES_A_QUERY: Final = 16
 
@@ -255,7 +257,7 @@ def grown_time(tx: Transaction, before: Node | None, wished: int | None = None) 
 
     :return: also whether both fall into the same second.
     """
-    modified = tx.now if wished is None else wished
+    modified = tx.now if wished is None else min(wished, _LAST_MS)
     if before is None or before.is_collection:
         return modified, False
     if wished is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 #: a value SQLite stores
@@ -35,6 +36,10 @@ class Transaction:
     def all(self, sql: str, *values: Value) -> list[Row]:
         """All rows: bound them in the query."""
         return self._connection.execute(sql, values).fetchall()
+
+    def each(self, sql: str, *values: Value) -> Iterator[Row]:
+        """Rows one by one, read as they are asked for. Change nothing meanwhile."""
+        return iter(self._connection.execute(sql, values))
 
     def run(self, sql: str, *values: Value) -> int:
         """Change rows; how many were changed."""
