@@ -158,6 +158,11 @@ def _give_up(
         count_change(tx, pending.account_id, reserved=-pending.length)
 
 
+def delete(tx: Transaction, pending: Pending) -> None:
+    """Forget a write that has ended."""
+    tx.run("DELETE FROM pending_writes WHERE id = ?", pending.write)
+
+
 def answer_of(pending: Pending) -> wire.ReceiptAnswer:
     """What a committed or refused write answers, each time it is asked."""
     write = pending.write.hex()

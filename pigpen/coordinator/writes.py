@@ -89,6 +89,12 @@ class OpenWrite(msgspec.Struct, frozen=True):
     answer: wire.ReceiptAnswer | None = None
 
 
+def judge(tx: Transaction, principal: Principal, wish: WriteWish) -> None:
+    """Judge a PUT that will not be opened now. :raises PigpenError: as `open_write`."""
+    if _known(tx, principal, wish) is None:
+        _judge(tx, principal, wish)
+
+
 def open_write(tx: Transaction, principal: Principal, wish: WriteWish) -> OpenWrite:
     """Judge a PUT before its body is asked for, and reserve its length.
 
@@ -198,6 +204,14 @@ def abandon(tx: Transaction, principal: Principal, write: str) -> None:
         raise Conflict(reason="this write is committed already")
     if row.state == OPEN:
         pending.settle_abandoned(tx, row)
+
+
+def withdraw(tx: Transaction, write: str) -> None:
+    """Forget an open write that nobody was told of: its id may be opened again."""
+    row = find_pending(tx, bytes.fromhex(write))
+    if row is not None and row.state == OPEN:
+        pending.settle_abandoned(tx, row)
+        pending.delete(tx, row)
 
 
 # -- parts ----------------------------------------------------------------------------------------
