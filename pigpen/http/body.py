@@ -119,9 +119,11 @@ class FileBody(BaseBody):
 
     async def __anext__(self) -> bytes:
         left = (self.length or 0) - self._position
-        if left <= 0 or self._release is None:
+        if left <= 0:
             self.close()
             raise StopAsyncIteration
+        if self._release is None:
+            raise BodyAborted(received=self._position, reason="it was closed")
         chunk = await self.file.read_at(self.offset + self._position, min(left, CHUNK_BYTES))
         if not chunk:
             self.close()
@@ -160,7 +162,9 @@ class StreamBody(BaseBody):
 
     async def __anext__(self) -> bytes:
         try:
-            chunk = await anext(self._chunks)
+            chunk = b""
+            while not chunk:
+                chunk = await anext(self._chunks)
         except StopAsyncIteration:
             if self.length is not None and self._received < self.length:
                 raise ShortBody(received=self._received, expected=self.length) from None
@@ -182,8 +186,8 @@ class PushBody(BaseBody):
     waits, `resume` when half of it was taken; `closed` when the reader left before the end.
     """
 
-    __slots__ = ("_chunks", "_closed", "_end", "_paused", "_reader", "_size", "length", "on_close",
-                 "on_pause", "on_resume", "window")  # fmt: skip
+    __slots__ = ("_chunks", "_closed", "_end", "_paused", "_reader", "_size", "_taken", "length",
+                 "on_close", "on_pause", "on_resume", "window")  # fmt: skip
 
     def __init__(
         self,
@@ -201,6 +205,7 @@ class PushBody(BaseBody):
         self.on_close = on_close
         self._chunks: deque[bytes] = deque()
         self._size = 0
+        self._taken = 0
         self._paused = False
         self._closed = False
         self._end: Exception | None = None
@@ -247,13 +252,12 @@ class PushBody(BaseBody):
 
     async def __anext__(self) -> bytes:
         while not self._chunks:
-            if self._closed:
-                raise StopAsyncIteration
             if self._end is not None:
                 raise self._end
             await self._wait()
         chunk = self._chunks.popleft()
         self._size -= len(chunk)
+        self._taken += len(chunk)
         if self._paused and self._size <= self.window // 2:
             self._paused = False
             self.on_resume()
@@ -269,6 +273,8 @@ class PushBody(BaseBody):
     async def aclose(self) -> None:
         left_early = not self.ended or bool(self._chunks)
         self._closed = True
+        if left_early:  # for one who still reads, this is no clean end
+            self._end = BodyAborted(received=self._taken, reason="it was closed")
         self._chunks.clear()
         self._size = 0
         self._wake()

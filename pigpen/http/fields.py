@@ -14,6 +14,8 @@ from functools import lru_cache
 from pigpen.errors import BadField
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+# of the years 1 and 9999: a zone's offset can lead out of what `format_date` can write
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -37,7 +39,8 @@ def parse_date(value: str) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp())
+    seconds = int(moment.timestamp())
+    return seconds if _FIRST_SECOND <= seconds <= _LAST_SECOND else None
 
 
 # -- entity tags (RFC 9110 8.8.3) -----------------------------------------------------------------
@@ -142,12 +145,14 @@ def format_links(links: Iterable[Link]) -> str:
 
 
 def _format_link(link: Link) -> str:
-    if re.search(r'[<>"\s\x00-\x20\x7f]', link.target):
+    if re.fullmatch(r"[!#-;=?-~]*", link.target) is None:
         raise ValueError("a link's target must be an encoded URI")
     text = f"<{link.target}>"
     for name, value in link.parameters.items():
-        if re.search(r"[\x00-\x1f\x7f]", value):
-            raise ValueError("a link's parameter holds a control character")
+        if re.fullmatch(r"[a-z0-9!#$&+.^_`|~*-]+", name) is None:
+            raise ValueError("a link's parameter has no usable name")
+        if re.fullmatch(r"[\t -~]*", value) is None:  # RFC 8187 is for who needs more
+            raise ValueError("a link's parameter holds a control or non-ASCII character")
         plain = re.fullmatch(r"[A-Za-z0-9._-]+", value) is not None and name != "rel"
         quoted = value.replace("\\", "\\\\").replace('"', '\\"')
         text += f"; {name}={value}" if plain else f'; {name}="{quoted}"'

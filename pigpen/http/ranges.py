@@ -58,8 +58,10 @@ def _suffix(digits: str, length: int) -> ByteRange | None:
     if digits == "":
         return None
     size = min(int(digits), length)
-    if size == 0:
+    if int(digits) == 0:
         raise RangeNotSatisfiable(length=length)
+    if size == 0:
+        return None  # the whole of an empty value; no Content-Range could say so
     return ByteRange(length - size, length - 1)
 
 
