@@ -1,0 +1,123 @@
+"""Download: a GET or HEAD of a blob that was announced (CLD-24, CLD-43)."""
+
+from __future__ import annotations
+
+import re
+
+from pigpen.errors import BadBlob, NotExpected, PreconditionFailed, RangeNotSatisfiable
+from pigpen.host.expectations import Expectations, Live
+from pigpen.host.files import OpenBlob, OpenFiles
+from pigpen.host.uploads import etag_of
+from pigpen.http.body import BytesBody, FileBody
+from pigpen.http.conditions import Validators
+from pigpen.http.fields import format_digest
+from pigpen.http.message import Headers, Request, Response
+from pigpen.http.representation import Selection, select
+
+# strangers' bytes: never shown by a browser as a page of this host
+_SAFETY = Headers(
+    {
+        "Cache-Control": "no-store",
+        "Content-Disposition": "attachment",
+        "Content-Security-Policy": "sandbox",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+)
+_MEDIA_TYPE = re.compile(r"[\t -~]{1,255}")
+
+
+class Downloads:
+    """Answers from open files; the server sends them, by sendfile where it can."""
+
+    def __init__(self, files: OpenFiles, table: Expectations) -> None:
+        self._files = files
+        self._table = table
+        #: bytes sent so far
+        self.sent = 0
+
+    async def answer(self, live: Live, request: Request) -> Response:
+        """:raises NotExpected: one too many, or more than is allowed. :raises BadBlob: the blob is
+        missing or damaged. Refusals do not count as requests."""
+        if request.method == "HEAD":
+            return await self._head(live, request)
+        self._table.begin_get(live)
+        opened: OpenBlob | None = None
+        try:
+            opened = await self._files.use(live.expectation.blob)
+            return self._get(live, opened, request)
+        except BaseException:
+            if opened is not None:
+                self._files.release(opened)
+            self._table.give_back(live)
+            raise
+
+    async def _head(self, live: Live, request: Request) -> Response:
+        opened = await self._files.use(live.expectation.blob)
+        self._files.release(opened)
+        self._check_size(live, opened)
+        selection = select(request, _validators(live), opened.size)
+        return _answer(live, selection, None)
+
+    def _get(self, live: Live, opened: OpenBlob, request: Request) -> Response:
+        self._check_size(live, opened)
+        selection = select(request, _validators(live), opened.size)
+        if live.expectation.range is not None and selection.status != 304:
+            selection = _confined(live.expectation.range, selection, request)
+        if not selection.length:  # 304, or a blob of no bytes
+            self._files.release(opened)
+            self._table.end_get(live, 0, 0)
+            return _answer(live, selection, None)
+        self._table.take_bytes(live, selection.length)
+        return _answer(live, selection, self._body(live, opened, selection))
+
+    def _check_size(self, live: Live, opened: OpenBlob) -> None:
+        if live.expectation.length not in {None, opened.size}:
+            self._files.report(opened.blob)
+            raise BadBlob
+
+    def _body(self, live: Live, opened: OpenBlob, selection: Selection) -> FileBody:
+        def release() -> None:
+            self.sent += body.sent
+            self._files.release(opened)
+            self._table.end_get(live, selection.length, body.sent)
+
+        offset, length = selection.offset, selection.length
+        body = FileBody(opened.file, offset, length, release, live.ends)
+        return body
+
+
+def _answer(live: Live, selection: Selection, body: FileBody | None) -> Response:
+    expectation = live.expectation
+    headers = _SAFETY.copy()
+    headers["Content-Type"] = _media_type(expectation.content_type)
+    if expectation.digest is not None:
+        headers["Repr-Digest"] = format_digest(bytes.fromhex(expectation.digest))
+    response = selection.answer(_validators(live), headers, body or BytesBody())
+    if expectation.modified is None:
+        del response.headers["Last-Modified"]
+    return response
+
+
+def _validators(live: Live) -> Validators:
+    return Validators(etag_of(live.expectation.blob), (live.expectation.modified or 0) // 1000)
+
+
+def _confined(allowed: tuple[int, int], selection: Selection, request: Request) -> Selection:
+    """:raises NotExpected: more than the allowed range is asked for."""
+    first, last = allowed[0], min(allowed[1], selection.total - 1)
+    if first > last:
+        raise RangeNotSatisfiable(length=selection.total)
+    if selection.status == 200:
+        if "If-Range" in request.headers:  # the whole of another version: never a part of this
+            raise PreconditionFailed
+        return Selection(206, first, last - first + 1, selection.total)
+    if selection.offset < first or selection.offset + selection.length - 1 > last:
+        raise NotExpected
+    return selection
+
+
+def _media_type(value: str | None) -> str:
+    if value is None or _MEDIA_TYPE.fullmatch(value) is None:
+        return "application/octet-stream"
+    return value

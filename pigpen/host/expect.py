@@ -1,0 +1,150 @@
+"""ExpectHandler: POST /expect, a batch of expectations from the coordinator (CLD-20)."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pigpen.env import Env
+from pigpen.errors import BadBlob, BadRequest, InsufficientStorage, TooLarge, Unauthorized
+from pigpen.host import durable
+from pigpen.host.expectations import Expectations, Live
+from pigpen.host.files import OpenFiles
+from pigpen.host.folder import Folder
+from pigpen.host.parts import Parts
+from pigpen.host.space import STEP_BYTES, Room
+from pigpen.host.tasks import Tasks
+from pigpen.http.answers import check_method, json_answer, read_json
+from pigpen.http.message import Handler, Request, Response
+from pigpen.http.wire import MAX_BATCH, MAX_BATCH_BYTES, Expectation, ExpectationAnswer
+
+#: what the disk says of a blob: its bytes, None if it is not there, or what is wrong
+Found = int | Exception | None
+
+
+@dataclass(slots=True)
+class ExpectTools:
+    """``control``: the secret that the coordinator shows; None: it has not accepted us yet."""
+
+    env: Env
+    tasks: Tasks
+    folder: Folder
+    files: OpenFiles
+    parts: Parts
+    room: Room
+    table: Expectations
+    control: Callable[[], str | None]
+    takes_writes: Callable[[], bool]
+    stopping: Callable[[], bool]
+
+
+class ExpectHandler:
+    """Answers in order; each expectation is judged by itself."""
+
+    def __init__(self, tools: ExpectTools) -> None:
+        self._tools = tools
+
+    async def handle(self, request: Request) -> Response:
+        """:raises Unauthorized: it is not the coordinator, or one of an older epoch."""
+        check_method(request, "POST")
+        self._check_control(request)
+        batch = await read_json(request, list[Expectation], MAX_BATCH_BYTES)
+        if len(batch) > MAX_BATCH:
+            raise TooLarge(limit=MAX_BATCH_BYTES)
+        found = await self._look(batch)
+        # no await from here on: the whole batch is judged in one turn
+        return json_answer(200, [self._judge(one, found.get(one.blob)) for one in batch])
+
+    def _check_control(self, request: Request) -> None:
+        fields = request.headers.getall("Authorization", [])
+        if len(fields) > 1:
+            raise BadRequest(reason="there are two Authorization fields")
+        scheme, _, token = (fields[0] if fields else "").partition(" ")
+        control = self._tools.control()
+        given = token.strip().encode("utf-8", "surrogateescape")
+        right = hmac.compare_digest(given, (control or "").encode())
+        if scheme.lower() != "bearer" or control is None or not right:
+            raise Unauthorized
+
+    async def _look(self, batch: list[Expectation]) -> dict[str, Found]:
+        """Ask the disk for the blobs that are not open already, in one go."""
+        tools = self._tools
+        asked = {one.blob for one in batch if one.blob not in tools.files}
+        if not asked:
+            return {}
+        return await tools.tasks.own(tools.env.in_thread(_sizes, tools.folder, sorted(asked)))
+
+    def _judge(self, one: Expectation, found: Found) -> ExpectationAnswer:
+        known = self._tools.table.known(one)
+        status = self._accept(one, found) if known is None else known
+        return ExpectationAnswer(one.uuid, status, self._offset(one) if status == 204 else 0)
+
+    def _accept(self, one: Expectation, found: Found) -> int:
+        if self._tools.stopping():
+            return 503
+        if self._tools.table.full(one):
+            return 429
+        if one.method == "PUT":
+            return self._accept_put(one, found)
+        if one.blob not in self._tools.files:
+            if isinstance(found, BadBlob) or found is None:
+                self._tools.files.report(one.blob)
+                return 404
+            if isinstance(found, Exception):
+                return 503
+        return 400 if self._add(one) is None else 204
+
+    def _accept_put(self, one: Expectation, found: Found) -> int:
+        if not self._tools.takes_writes() or isinstance(found, Exception):
+            return 503
+        if one.length is None and one.max_bytes is None:
+            return 400
+        live = self._add(one)
+        if live is None:
+            return 400
+        if found is not None and one.length in {None, found}:
+            live.complete = found  # an earlier answer was lost: only the receipt is missing
+            return 204
+        return self._reserve(one, live)
+
+    def _add(self, one: Expectation) -> Live | None:
+        try:
+            return self._tools.table.add(one)
+        except ValueError:  # `from` is no network
+            return None
+
+    def _reserve(self, one: Expectation, live: Live) -> int:
+        room = self._tools.room
+        try:
+            if one.length is not None:
+                have = self._tools.parts.offset(one.blob)
+                live.reservation = room.reserve(max(0, one.length - have))
+            else:  # the upload reserves by steps; say now if even the first one cannot be
+                room.reserve(min(STEP_BYTES, one.max_bytes or 0)).release()
+        except InsufficientStorage:
+            self._tools.table.forget(live)
+            return 507
+        return 204
+
+    def _offset(self, one: Expectation) -> int:
+        if one.method != "PUT":
+            return 0
+        live = self._tools.table.get(one.uuid)
+        return (live.complete if live else None) or self._tools.parts.offset(one.blob)
+
+
+def _sizes(folder: Folder, blobs: list[str]) -> dict[str, Found]:
+    """Blocks."""
+    found: dict[str, Found] = {}
+    for blob in blobs:
+        try:
+            found[blob] = folder.size(blob)
+        except BadBlob as error:
+            found[blob] = error
+        except OSError as error:
+            found[blob] = durable.what_failed(error)
+    return found
+
+
+_is_handler: type[Handler] = ExpectHandler

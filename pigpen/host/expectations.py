@@ -1,0 +1,306 @@
+"""Expectations: what the coordinator announced, and nothing else, may happen here (CLD-20 to 24).
+
+Pure but for the clock: every decision falls in the reactor turn that asks for it. Found by the hash
+of the uuid, so that the time of a look-up tells nothing about it. Memory only: after a restart
+nothing is expected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import ipaddress
+from collections import Counter
+from math import ceil
+
+import msgspec
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from pigpen.errors import Conflict, NotExpected
+from pigpen.host.space import Reservation
+from pigpen.http.wire import Expectation, WriteState
+
+#: requests a GET expectation allows if it does not say: HTTP pools retry
+GET_REQUESTS = 3
+#: `end`, if it is not given: this, and a second for so many bytes
+END_SECONDS = 60
+END_RATE = 64 * 1024
+MAX_END = 86_400
+#: after a 202 the client may ask how it ended
+ASK_SECONDS = 3600
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Live:
+    """One expectation and what happened to it so far."""
+
+    __slots__ = ("bytes_left", "complete", "ends", "expectation", "key", "network", "requests_left",
+                 "reservation", "running", "satisfied", "spent", "state", "used")  # fmt: skip
+
+    def __init__(self, key: bytes, expectation: Expectation, now: float) -> None:
+        self.key = key
+        self.expectation = expectation
+        self.ends = now + _end(expectation)
+        self.network = _network(expectation.from_)
+        self.requests_left = expectation.requests or GET_REQUESTS
+        self.bytes_left = expectation.max_bytes
+        #: transfers under way
+        self.running = 0
+        #: whether a request was ever accepted
+        self.used = False
+        #: whether a whole answer was sent: then it no longer counts as live
+        self.satisfied = False
+        #: a PUT that was answered
+        self.spent = False
+        #: room set aside for a PUT of known length
+        self.reservation: Reservation | None = None
+        #: bytes of the blob, if it is complete here already
+        self.complete: int | None = None
+        self.state = WriteState("open")
+
+    @property
+    def is_put(self) -> bool:
+        return self.expectation.method == "PUT"
+
+
+class Expectations:
+    """All that may happen here; `limit` live ones in all, `account_limit` for one account."""
+
+    def __init__(self, clock: IReactorTime, limit: int, account_limit: int) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._account_limit = account_limit
+        self._live: dict[bytes, Live] = {}
+        #: over, but remembered until their end: what they were
+        self._over: dict[bytes, int] = {}
+        self._satisfied: dict[bytes, None] = {}
+        self._accounts: Counter[str] = Counter()
+        self._due: list[tuple[float, bytes]] = []
+        self._timer: IDelayedCall | None = None
+        #: refused requests, by kind
+        self.violations: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    # -- the coordinator announces -----------------------------------------------------------------
+
+    def known(self, expectation: Expectation) -> int | None:
+        """204: it is a repetition; 409: another one has its uuid; None: it is new."""
+        key = _key(expectation.uuid)
+        live = self._live.get(key)
+        if live is not None:
+            return 204 if live.expectation == expectation else 409
+        over = self._over.get(key)
+        if over is None:
+            return None
+        return 204 if over == _fingerprint(expectation) else 409
+
+    def full(self, expectation: Expectation) -> bool:
+        """Whether one more would pass a limit (429)."""
+        account = expectation.account
+        if account and self._accounts[account] >= self._account_limit:
+            return True
+        if len(self._live) >= self._limit:
+            oldest = next((key for key in self._satisfied if not self._live[key].running), None)
+            if oldest is not None:
+                self._remember(self._live[oldest])
+        return len(self._live) >= self._limit
+
+    def add(self, expectation: Expectation) -> Live:
+        """Accept one that is neither `known` nor one too many. :raises ValueError: bad `from`."""
+        now = self._clock.seconds()
+        live = Live(_key(expectation.uuid), expectation, now)  # first: `from` may be refused
+        self._live[live.key] = live
+        if expectation.account:
+            self._accounts[expectation.account] += 1
+        self._watch(min(now + expectation.start, live.ends), live.key)
+        return live
+
+    def get(self, uuid: str) -> Live | None:
+        return self._live.get(_key(uuid))
+
+    def forget(self, live: Live) -> None:
+        """It was not accepted after all."""
+        self._drop(live)
+
+    # -- a client asks -----------------------------------------------------------------------------
+
+    def find(self, uuid: str, address: str) -> Live:
+        """:raises NotExpected: unknown, over, or from another address: all alike."""
+        live = self._live.get(_key(uuid))
+        if live is None:
+            raise self.violation("unknown")
+        now = self._clock.seconds()
+        if now >= live.ends or (not live.used and now >= self._start_by(live)):
+            raise self.violation("late")
+        if live.network is not None and not _inside(address, live.network):
+            raise self.violation("address")
+        return live
+
+    def violation(self, kind: str) -> NotExpected:
+        self.violations[kind] += 1
+        return NotExpected()
+
+    def begin_get(self, live: Live) -> None:
+        """Count a request in the turn its headers are accepted. :raises NotExpected: too many."""
+        if live.requests_left <= 0:
+            raise self.violation("requests")
+        live.requests_left -= 1
+        live.used = True
+        live.running += 1
+
+    def take_bytes(self, live: Live, count: int) -> None:
+        """:raises NotExpected: `max_bytes`, over all requests, would be passed."""
+        if live.bytes_left is not None:
+            if count > live.bytes_left:
+                raise self.violation("bytes")
+            live.bytes_left -= count
+
+    def end_get(self, live: Live, asked: int, sent: int) -> None:
+        """A GET is over; one that sent nothing of what it should is given back."""
+        if live.bytes_left is not None:
+            live.bytes_left += asked - sent
+        if asked and not sent:
+            self.give_back(live)
+            return
+        live.running -= 1
+        if sent >= asked:
+            self._satisfy(live)
+        self._drop_if_over(live)
+
+    def give_back(self, live: Live) -> None:
+        """A GET got no answer: it does not count."""
+        live.running -= 1
+        live.requests_left += 1
+        self._drop_if_over(live)
+
+    def begin_put(self, live: Live) -> None:
+        """:raises NotExpected: it was answered. :raises Conflict: another upload is under way."""
+        if live.spent:
+            raise self.violation("spent")
+        if live.running:
+            raise Conflict(reason="this upload is under way on another connection")
+        live.used = True
+        live.running = 1
+
+    def end_put(self, live: Live, *, spent: bool) -> None:
+        """An upload attempt is over. What is left of the room is kept for a resumption."""
+        live.running = 0
+        if spent:
+            live.spent = True
+            self._release(live)
+            self._satisfy(live)
+        self._drop_if_over(live)
+
+    def extend(self, live: Live) -> None:
+        """The client got 202 and may ask how it ended."""
+        live.ends = max(live.ends, self._clock.seconds() + ASK_SECONDS)
+
+    # -- expiry ------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Forget all; transfers that run give their room back themselves."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        for live in list(self._live.values()):
+            live.ends = 0
+            self._drop_if_over(live)
+
+    def _start_by(self, live: Live) -> float:
+        expectation = live.expectation
+        return live.ends - _end(expectation) + expectation.start
+
+    def _satisfy(self, live: Live) -> None:
+        if not live.satisfied:
+            live.satisfied = True
+            self._uncount(live)
+            if not live.is_put:
+                self._satisfied[live.key] = None
+
+    def _uncount(self, live: Live) -> None:
+        account = live.expectation.account
+        if account:
+            self._accounts[account] -= 1
+            if self._accounts[account] <= 0:
+                del self._accounts[account]
+
+    def _watch(self, when: float, key: bytes) -> None:
+        heapq.heappush(self._due, (when, key))
+        if self._timer is None:
+            # one timer for all, in steps of a second: look-ups judge by the exact time
+            self._timer = self._clock.callLater(
+                max(1, ceil(when - self._clock.seconds())), self._expire
+            )
+        elif self._due[0][0] == when and self._timer.getTime() > when + 1:
+            self._timer.reset(max(1, ceil(when - self._clock.seconds())))
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        while self._due and self._due[0][0] <= now:
+            _, key = heapq.heappop(self._due)
+            live = self._live.get(key)
+            if live is None:
+                self._over.pop(key, None)
+            elif now < live.ends and live.used:
+                heapq.heappush(self._due, (live.ends, key))
+            else:
+                live.ends = min(live.ends, now)
+                self._drop_if_over(live)
+        if self._due:
+            later = max(1, ceil(self._due[0][0] - now))
+            self._timer = self._clock.callLater(later, self._expire)
+
+    def _drop_if_over(self, live: Live) -> None:
+        if not live.running and self._clock.seconds() >= live.ends and live.key in self._live:
+            self._drop(live)
+
+    def _remember(self, live: Live) -> None:
+        """Keep no more than what tells a repetition from another one, until the end."""
+        self._drop(live)
+        self._over[live.key] = _fingerprint(live.expectation)
+        heapq.heappush(self._due, (live.ends, live.key))
+
+    def _drop(self, live: Live) -> None:
+        del self._live[live.key]
+        self._satisfied.pop(live.key, None)
+        if not live.satisfied:
+            self._uncount(live)
+        self._release(live)
+
+    def _release(self, live: Live) -> None:
+        reservation, live.reservation = live.reservation, None
+        if reservation is not None:
+            reservation.release()
+
+
+def _key(uuid: str) -> bytes:
+    return hashlib.sha256(uuid.encode()).digest()
+
+
+def _fingerprint(expectation: Expectation) -> int:
+    return hash(msgspec.json.encode(expectation))
+
+
+def _end(expectation: Expectation) -> float:
+    if expectation.end is not None:
+        return expectation.end
+    size = expectation.length or expectation.max_bytes or 0
+    if expectation.range is not None:
+        size = expectation.range[1] - expectation.range[0] + 1
+    return min(MAX_END, expectation.start + END_SECONDS + size / END_RATE)
+
+
+def _network(text: str | None) -> Network | None:
+    return None if text is None else ipaddress.ip_network(text, strict=False)
+
+
+def _inside(address: str, network: Network) -> bool:
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found) in network

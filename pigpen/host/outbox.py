@@ -1,0 +1,216 @@
+"""Outbox: receipts on their way to the coordinator, in order, until it has acknowledged them.
+
+A receipt whose client waits is only in memory. One that outlives its client's wait is `late`: then
+it is written to the file ``outbox`` before the client gets 202, and sent again after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+
+from pigpen.env import Env
+from pigpen.errors import BadAnswer, PigpenError
+from pigpen.host.tasks import Tasks
+from pigpen.http.wire import MAX_BATCH, MAX_BATCH_BYTES, Receipt, ReceiptAnswer
+
+#: pauses between tries while the coordinator is silent, doubled each time
+FIRST_PAUSE = 0.2
+MAX_PAUSE = 30
+
+Send = Callable[[list[Receipt]], Awaitable[list[ReceiptAnswer]]]
+
+
+class Keeper(Protocol):
+    """Where late receipts lie: `outbox_file`."""
+
+    def keep(self, receipt: Receipt) -> Deferred[None]:
+        """Fires when it is durable. :raises PigpenError: it cannot be."""
+
+    def done(self, write: str) -> None:
+        """It was acknowledged; losing this costs a repetition only."""
+
+
+class Delivery:
+    """One receipt, and the answer once there is one."""
+
+    __slots__ = ("answer", "kept", "on_answer", "receipt", "waiter")
+
+    def __init__(self, receipt: Receipt) -> None:
+        self.receipt = receipt
+        self.answer: ReceiptAnswer | None = None
+        self.kept = False
+        self.waiter: Deferred[None] | None = None
+        self.on_answer: Callable[[ReceiptAnswer], None] = lambda answer: None
+
+    def leave(self) -> None:
+        """Its client has left, or will get 202: never bury a newer version with it (CLD-34)."""
+        self.receipt = msgspec.structs.replace(self.receipt, late=True, data=None)
+
+    def settle(self, answer: ReceiptAnswer) -> None:
+        self.answer = answer
+        self.on_answer(answer)
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None:
+            waiter.callback(None)
+
+
+class Outbox:
+    """One batch at a time, so that receipts arrive in order and share a commit."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        env: Env,
+        tasks: Tasks,
+        keeper: Keeper,
+        send: Send,
+        on_refused: Callable[[Delivery], None],
+    ) -> None:
+        """:param send: raises PigpenError if there was no answer.
+        :param on_refused: told of each receipt that was refused for good: its blob is worthless."""
+        self._env = env
+        self._tasks = tasks
+        self._keeper = keeper
+        self._send = send
+        self._on_refused = on_refused
+        self._waiting: dict[str, Delivery] = {}
+        self._busy = False
+        self._stopped = False
+        self._failures = 0
+        self._pause: Deferred[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def restore(self, receipts: list[Receipt]) -> None:
+        """Take over what an earlier process kept."""
+        for receipt in receipts:
+            delivery = self.add(receipt)
+            delivery.kept = True
+
+    def add(self, receipt: Receipt) -> Delivery:
+        """Begin to deliver; a write that is waiting already is the same delivery."""
+        delivery = self._waiting.setdefault(receipt.write, Delivery(receipt))
+        self._begin()
+        return delivery
+
+    async def answer(self, delivery: Delivery, seconds: float) -> ReceiptAnswer | None:
+        """:return: None if there is none after `seconds`."""
+        if delivery.answer is None:
+            waiter: Deferred[None] = Deferred()
+            delivery.waiter = waiter
+            timer = self._env.clock.callLater(seconds, waiter.callback, None)
+            try:
+                await waiter
+            finally:
+                delivery.waiter = None
+                if timer.active():
+                    timer.cancel()
+        return delivery.answer
+
+    async def keep(self, delivery: Delivery) -> None:
+        """Make a late receipt durable. :raises PigpenError: the disk does not take it."""
+        delivery.leave()
+        await self._tasks.own(self._keeper.keep(delivery.receipt))
+        if delivery.answer is None:
+            delivery.kept = True
+        else:
+            self._keeper.done(delivery.receipt.write)
+
+    def wake(self) -> None:
+        """The coordinator is back."""
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.callback(None)
+        self._begin()
+
+    async def stop(self) -> None:
+        """Send no more; what is not acknowledged is kept for the next start."""
+        self._stopped = True
+        self.wake()
+        unkept = [delivery for delivery in self._waiting.values() if not delivery.kept]
+        await gatherResults([Deferred.fromCoroutine(self.keep(delivery)) for delivery in unkept])
+
+    def _begin(self) -> None:
+        if not self._busy and not self._stopped and self._waiting:
+            self._busy = True
+            self._tasks.forget(Deferred.fromCoroutine(self._run()))
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting and not self._stopped:
+                batch = self._batch()
+                try:
+                    answers = await self._send([delivery.receipt for delivery in batch])
+                    again = self._settle(batch, answers)
+                except PigpenError as error:
+                    self._report(error)
+                    again = True
+                if again:
+                    await self._rest()
+                else:
+                    self._failures = 0
+        finally:
+            self._busy = False
+
+    def _batch(self) -> list[Delivery]:
+        batch: list[Delivery] = []
+        size = 0
+        for delivery in self._waiting.values():
+            size += 600 + 4 * len(delivery.receipt.data or b"") // 3
+            if len(batch) >= MAX_BATCH or size > MAX_BATCH_BYTES:
+                break
+            batch.append(delivery)
+        return batch
+
+    def _settle(self, batch: list[Delivery], answers: list[ReceiptAnswer]) -> bool:
+        """:return: whether some must be sent again. :raises BadAnswer: no answer fits."""
+        found = {answer.write: answer for answer in answers}
+        again = False
+        for delivery in batch:
+            answer = found.get(delivery.receipt.write)
+            if answer is None:
+                raise BadAnswer(peer="the coordinator", reason="an answer is missing")
+            if _is_final(answer):
+                self._finish(delivery, answer)
+            else:
+                again = True
+        return again
+
+    def _finish(self, delivery: Delivery, answer: ReceiptAnswer) -> None:
+        del self._waiting[delivery.receipt.write]
+        if delivery.kept:
+            self._keeper.done(delivery.receipt.write)
+        delivery.settle(answer)
+        if answer.status >= 400:
+            self._on_refused(delivery)
+
+    async def _rest(self) -> None:
+        self._failures += 1
+        seconds = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(self._failures, 10))
+        pause: Deferred[None] = Deferred()
+        self._pause = pause
+        timer = self._env.clock.callLater(seconds * self._env.random.uniform(0.8, 1.2), self.wake)
+        try:
+            await pause
+        finally:
+            self._pause = None
+            if timer.active():
+                timer.cancel()
+
+    def _report(self, error: PigpenError) -> None:
+        if self._failures == 0:
+            self.log.info(
+                "{count} receipts wait: {reason}", count=len(self._waiting), reason=error.message
+            )
+
+
+def _is_final(answer: ReceiptAnswer) -> bool:
+    """507 is the account's quota; other 5xx and 429 pass."""
+    return answer.status == 507 or (answer.status < 500 and answer.status != 429)

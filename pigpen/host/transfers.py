@@ -1,0 +1,53 @@
+"""TransferHandler: what strangers may ask of a host: /x/UUID, and nothing else (CLD-24)."""
+
+from __future__ import annotations
+
+from pigpen.errors import Conflict
+from pigpen.host.downloads import Downloads
+from pigpen.host.expectations import Live
+from pigpen.host.uploads import OFFSET, Upload, UploadTools, current_offset
+from pigpen.http.answers import check_method, json_answer
+from pigpen.http.message import Handler, Headers, Request, Response
+
+
+class TransferHandler:
+    """Finds the expectation and lets it happen."""
+
+    def __init__(self, downloads: Downloads, uploads: UploadTools) -> None:
+        self._downloads = downloads
+        self._uploads = uploads
+        self._table = uploads.table
+
+    async def handle(self, request: Request) -> Response:
+        """:raises NotExpected: unknown, over, or otherwise not announced: all look alike."""
+        check_method(request, "GET", "HEAD", "PUT")
+        names = request.key.names
+        if len(names) != 1 or request.key.collection or request.query_string:
+            raise self._table.violation("target")
+        live = self._table.find(names[0], request.caller.address)
+        if live.is_put:
+            return await self._put(names[0], live, request)
+        if request.method == "PUT" or live.expectation.method not in {"GET", request.method}:
+            raise self._table.violation("method")
+        return await self._downloads.answer(live, request)
+
+    async def _put(self, uuid: str, live: Live, request: Request) -> Response:
+        if request.method == "PUT":
+            return await Upload(self._uploads, uuid, live, request).answer()
+        if request.method == "GET":
+            return json_answer(200, live.state)
+        return self._offset(live)
+
+    def _offset(self, live: Live) -> Response:
+        """How far an upload came (CLD-37)."""
+        if live.running:
+            raise Conflict(reason="this upload is under way on another connection")
+        done = live.state.state == "committed"
+        have = live.expectation.length if done else None
+        headers = Headers({"Cache-Control": "no-store"})
+        headers[OFFSET] = str(have or current_offset(self._uploads.parts, live))
+        headers["Upload-Complete"] = "?1" if done else "?0"
+        return Response(204, headers)
+
+
+_is_handler: type[Handler] = TransferHandler

@@ -1,0 +1,328 @@
+"""Upload: one attempt to PUT a blob, from its headers to the answer (CLD-24, CLD-35, CLD-37).
+
+The work is a task of the host. A client that leaves ends the receiving only, and what came is kept.
+Once all bytes are here they become a blob and the receipt is delivered, client or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from pigpen.env import Env
+from pigpen.errors import (
+    BadField,
+    BadRequest,
+    DigestMismatch,
+    DiskFailed,
+    PigpenError,
+    ShortBody,
+    TooLarge,
+    Unavailable,
+)
+from pigpen.host import durable
+from pigpen.host.expectations import Expectations, Live
+from pigpen.host.folder import Folder
+from pigpen.host.link import SILENCE_SECONDS
+from pigpen.host.outbox import Delivery, Outbox
+from pigpen.host.parts import Parts
+from pigpen.host.patience import Patience
+from pigpen.host.space import STEP_BYTES, Reservation, Room
+from pigpen.host.tasks import Tasks
+from pigpen.host.writer import BlobWriter, Written
+from pigpen.http.answers import json_answer
+from pigpen.http.message import Headers, Request, Response
+from pigpen.http.wire import INLINE_BYTES, Problem, Receipt, ReceiptAnswer, Stored, WriteState
+
+OFFSET = "Upload-Offset"
+
+
+def etag_of(blob: str) -> str:
+    """CLD-13: all hosts agree."""
+    return f'"{blob[:32]}"'
+
+
+@dataclass(slots=True)
+class UploadTools:
+    """What all uploads of a host share. ``takes_writes``: whether the disk can be trusted."""
+
+    env: Env
+    tasks: Tasks
+    folder: Folder
+    table: Expectations
+    room: Room
+    parts: Parts
+    outbox: Outbox
+    takes_writes: Callable[[], bool]
+    running: set[Upload] = field(default_factory=set)
+
+
+class Upload:
+    """One PUT to /x/UUID."""
+
+    def __init__(self, tools: UploadTools, uuid: str, live: Live, request: Request) -> None:
+        self._tools = tools
+        self._uuid = uuid
+        self._live = live
+        self._expected = live.expectation
+        self._body = request.body
+        self._offset_field = request.headers.get(OFFSET)
+        self._patience = Patience(tools.env.clock, self.cut, live.expectation.idle, live.ends)
+        self._receiving: Deferred[None] | None = None
+        self._delivery: Delivery | None = None
+        self._left = False
+        self._cut: PigpenError | None = None
+        #: whether the bytes ended early without anybody's decision: then they are kept
+        self._interrupted = False
+        self._small: list[bytes] = []
+
+    async def answer(self) -> Response:
+        """Do it. :raises PigpenError: what was wrong."""
+        if not self._tools.takes_writes():
+            raise Unavailable(reason="this host takes no writes; ask the coordinator for another")
+        have = current_offset(self._tools.parts, self._live)
+        begin = self._begin(have)
+        if begin is None:
+            return _wrong_offset(have)
+        self._check_length(begin)
+        self._tools.table.begin_put(self._live)
+        work = self._tools.tasks.start(self._run(begin))
+        try:
+            return await work
+        except CancelledError:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """The client has gone."""
+        self._left = True
+        if self._receiving is not None:
+            self._receiving.cancel()
+        if self._delivery is not None:
+            self._delivery.leave()
+
+    def cut(self, error: PigpenError) -> None:
+        """End the receiving and tell the client why."""
+        if self._receiving is not None and self._cut is None:
+            self._cut = error
+            self._receiving.cancel()
+
+    # -- before the first byte: nothing changes ----------------------------------------------------
+
+    def _begin(self, have: int) -> int | None:
+        """Where the client begins; None: not where it can."""
+        text = self._offset_field
+        if text is not None and not (text.isascii() and text.isdigit() and len(text) <= 18):
+            raise BadField(field=OFFSET, reason="it is a number of bytes")
+        offset = int(text or 0)
+        # from the start is always possible, unless the blob is complete: that never changes
+        return offset if offset == have or (not offset and not self._live.complete) else None
+
+    def _check_length(self, begin: int) -> None:
+        length = self._body.length
+        if length is None:
+            return
+        expected = self._expected.length
+        if expected is None and begin + length == 0:
+            raise BadRequest(reason="the body is empty, though its length was not announced")
+        if begin + length > self._limit:
+            raise TooLarge(limit=self._limit - begin)
+        if expected is not None and begin + length < expected:
+            raise ShortBody(received=length, expected=expected - begin)
+
+    @property
+    def _limit(self) -> int:
+        found = self._expected.length
+        return (self._expected.max_bytes or 0) if found is None else found
+
+    # -- the work ----------------------------------------------------------------------------------
+
+    async def _run(self, begin: int) -> Response:
+        self._tools.running.add(self)
+        try:
+            written = await (self._claim() if self._live.complete else self._store(begin))
+            return await self._deliver(written)
+        except PigpenError as error:
+            if not self._interrupted:
+                self._live.state = WriteState("refused", error.status, None, error.code)
+            raise
+        finally:
+            self._tools.running.discard(self)
+            self._tools.table.end_put(self._live, spent=not self._interrupted)
+
+    async def _store(self, begin: int) -> Written:
+        first = min(STEP_BYTES, self._limit - begin)
+        reservation = self._live.reservation or self._tools.room.reserve(first)
+        try:
+            return await self._write(await self._writer(begin), reservation)
+        finally:
+            if reservation is not self._live.reservation:
+                reservation.release()
+
+    async def _writer(self, begin: int) -> BlobWriter:
+        parts = self._tools.parts
+        part = parts.take(self._expected.blob)
+        if part is not None and begin:
+            try:
+                await self._tools.tasks.own(part.rehash())
+            except BaseException:
+                await parts.discard(part)
+                raise
+            return part
+        if part is not None:
+            await parts.discard(part)
+        return parts.new(self._expected.blob)
+
+    async def _write(self, writer: BlobWriter, reservation: Reservation) -> Written:
+        try:
+            await self._receive(writer, reservation)
+            written = await writer.finish(self._expected.digest)
+        except BaseException:
+            await self._give_up(writer, reservation)
+            raise
+        self._tools.room.wrote(written.allocated - written.length)
+        return written
+
+    async def _give_up(self, writer: BlobWriter, reservation: Reservation) -> None:
+        """Keep the part if its sender may come back; else nothing is left of it."""
+        if self._interrupted and writer.on_disk:
+            try:
+                await self._tools.tasks.own(writer.park())
+            except PigpenError:  # the disk has failed: who watches it was told
+                self._interrupted = False
+            else:
+                self._tools.parts.keep(writer)
+                return
+        await self._tools.parts.discard(writer)
+        if self._interrupted:
+            reservation.put_back(writer.offset)
+
+    # -- receiving ---------------------------------------------------------------------------------
+
+    async def _receive(self, writer: BlobWriter, reservation: Reservation) -> None:
+        if self._left:
+            self._interrupted = True
+            raise CancelledError
+        self._receiving = Deferred.fromCoroutine(self._pump(writer, reservation))
+        self._patience.begin()
+        try:
+            await self._receiving
+        except CancelledError:
+            self._interrupted = True
+            if self._cut is not None:
+                raise self._cut from None
+            raise
+        finally:
+            self._receiving = None
+            self._patience.end()
+
+    async def _pump(self, writer: BlobWriter, reservation: Reservation) -> None:
+        while (chunk := await self._next_chunk()) is not None:
+            size = len(chunk)
+            if writer.offset + size > self._limit:
+                raise TooLarge(limit=self._limit)
+            reservation.take(size)
+            if writer.offset + size <= INLINE_BYTES:
+                self._small.append(chunk)
+            await writer.write(chunk)
+        expected = self._expected.length
+        if expected is not None and writer.offset < expected:
+            raise ShortBody(received=writer.offset, expected=expected)
+        if expected is None and not writer.offset:
+            raise BadRequest(reason="the body is empty, though its length was not announced")
+
+    async def _next_chunk(self) -> bytes | None:
+        self._patience.wait()
+        try:
+            return await self._body.__anext__()
+        except StopAsyncIteration:
+            return None
+        except TooLarge:
+            raise
+        except PigpenError:
+            self._interrupted = True
+            raise
+        finally:
+            self._patience.go_on()
+
+    # -- a blob that was complete before its sender knew -------------------------------------------
+
+    async def _claim(self) -> Written:
+        if await self._next_chunk() is not None:
+            raise TooLarge(limit=0)
+        hashing = self._tools.env.in_thread(self._tools.folder.hash, self._expected.blob)
+        try:
+            length, sha256 = await self._tools.tasks.own(hashing)
+        except OSError as error:
+            raise durable.what_failed(error) from error
+        if self._expected.digest not in {None, sha256}:
+            raise DigestMismatch
+        return Written(length, sha256, 0)
+
+    # -- the receipt -------------------------------------------------------------------------------
+
+    async def _deliver(self, written: Written) -> Response:
+        if self._expected.write is None:
+            return self._answered(ReceiptAnswer("", 201))
+        outbox = self._tools.outbox
+        self._delivery = outbox.add(self._receipt(self._expected.write, written))
+        self._delivery.on_answer = self._outcome
+        answer = await outbox.answer(self._delivery, SILENCE_SECONDS)
+        return await self._late() if answer is None else self._answered(answer)
+
+    def _receipt(self, write: str, written: Written) -> Receipt:
+        data = b"".join(self._small)
+        late = self._left or self._expected.late
+        return Receipt(
+            write=write,
+            blob=self._expected.blob,
+            length=written.length,
+            sha256=written.sha256,
+            epoch=0,  # of the session it is sent in
+            late=late,
+            data=data if len(data) == written.length and not late else None,
+        )
+
+    async def _late(self) -> Response:
+        """Durable here, but not visible yet."""
+        assert self._delivery is not None
+        try:
+            await self._tools.outbox.keep(self._delivery)
+        except DiskFailed:
+            raise
+        except PigpenError:
+            reason = "the coordinator is silent, so whether this is stored is not known; ask it"
+            raise Unavailable(reason=reason) from None
+        if self._delivery.answer is not None:
+            return self._answered(self._delivery.answer)
+        self._tools.table.extend(self._live)
+        headers = Headers({"Location": f"/x/{self._uuid}"})
+        return json_answer(202, WriteState("open", 202), headers)
+
+    def _outcome(self, answer: ReceiptAnswer) -> None:
+        etag = answer.etag or etag_of(self._expected.blob)
+        if answer.status < 400:
+            self._live.state = WriteState("committed", 201, etag)
+        else:
+            self._live.state = WriteState("refused", answer.status, None, answer.error)
+
+    def _answered(self, answer: ReceiptAnswer) -> Response:
+        self._outcome(answer)
+        if answer.status >= 400:
+            message = answer.message or "the coordinator refused this write"
+            return json_answer(answer.status, Problem(answer.error or "refused", message))
+        etag = answer.etag or etag_of(self._expected.blob)
+        stored = Stored(etag, answer.version or "", answer.status == 204)
+        return json_answer(201, stored, Headers({"ETag": etag}))
+
+
+def current_offset(parts: Parts, live: Live) -> int:
+    """How many bytes of an upload are here."""
+    return live.complete or parts.offset(live.expectation.blob)
+
+
+def _wrong_offset(have: int) -> Response:
+    problem = Problem("offset", f"go on at byte {have}, with Upload-Offset: {have}")
+    return json_answer(409, problem, Headers({OFFSET: str(have)}))
