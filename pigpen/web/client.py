@@ -130,6 +130,6 @@ def _outgoing(headers: Headers | None) -> TwistedHeaders:
             if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
                 raise BadField(field=repr(name), reason="it holds a character that is not allowed")
             outgoing.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
-    if not outgoing.hasHeader("User-Agent"):
+    if not outgoing.hasHeader(b"User-Agent"):
         outgoing.addRawHeader(b"User-Agent", b"pigpen")
     return outgoing
