@@ -1,7 +1,7 @@
 """Hostile HTTP: each input whole, by 7 bytes and by 1 has the same, harmless end (I1).
 
-R: refused with 4xx or 5xx, closed, and no handler reads a body to its end. An: n requests complete. Sn:
-at most n, and none is made of a body.
+R: refused with 4xx or 5xx, closed, and no handler reads a body to its end. An: n requests complete.
+Sn: at most n, and none is made of a body.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ TABLE: dict[str, list[tuple[str, bytes]]] = {
                 b"",
                 b"\x0bchunked",
             )
-        ),  # fmt: skip
+        ),
         *(
             ("R", coding(b"Transfer-Encoding: " + value + END, SMUGGLED))
             for value in (b"gzip", b"identity", b"xchunked", b"chunked;q=1")

@@ -37,6 +37,7 @@ from pigpen.web.responding import (
     CONTINUE,
     Exchange,
     Plan,
+    begin_file,
     body_now,
     plan_response,
     send_body,
@@ -102,6 +103,8 @@ class HttpChannel(Protocol):
         self._task: Deferred[None] | None = None
         #: keeps the end of the last task in sight
         self._last: Deferred[None] | None = None
+        #: whether a final response has begun
+        self._answering = False
         #: absolute, of the current stage
         self._deadline = 0.0
         #: when a `FileBody` must have been sent
@@ -123,6 +126,7 @@ class HttpChannel(Protocol):
         self._outlet: Outlet = make_outlet(transport)
         if isinstance(self._outlet, SocketOutlet):
             transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)  # a peer that vanished is noticed at last
         self._deadline = self.factory.opened(self) + self._limits.header_seconds
 
     def dataReceived(self, data: bytes) -> None:
@@ -224,7 +228,11 @@ class HttpChannel(Protocol):
 
     def _read_body(self) -> None:
         body, decoder = self._body, self._decoder
-        assert body is not None and decoder is not None
+        assert body is not None
+        if decoder is None:  # broken off
+            self._dropped += len(self._input)
+            self._input = b""
+            return
         try:
             data, self._input, complete = decoder.feed(self._input)
         except PigpenError as error:
@@ -244,14 +252,12 @@ class HttpChannel(Protocol):
 
     def _break_off(self, body: RequestBody, error: PigpenError) -> None:
         """The rest of a body makes no sense or comes no more: its reader learns why."""
-        self._stage = Stage.ANSWER
         self._decoder = None
         self._input = b""
-        self._close_after_this()
         body.fail(error)
 
     def _send_continue(self) -> None:
-        if self._stage is Stage.BODY:
+        if self._stage is Stage.BODY and not self._answering:
             self._rate_mark = (self.factory.now, 0)
             self._outlet.write(CONTINUE)
 
@@ -310,33 +316,34 @@ class HttpChannel(Protocol):
     def _respond(self, response: Response) -> None:
         plan, response = self._plan(response)
         data = self._data_now(response, plan)
-        if data is None or self._outlet.blocked:
+        if data is not None and not self._outlet.blocked:
+            self._outlet.write(plan.head + data if data else plan.head)
+        elif data is not None or not begin_file(self._outlet, response.body, plan):
             self._start(self._deliver(response, plan, data))
             return
-        self._outlet.write(plan.head + data if data else plan.head)
         if self._outlet.blocked:
             self._start(self._flush())
         else:
             self._answered()
 
     def _plan(self, response: Response) -> tuple[Plan, Response]:
+        self._answering = True
         if self._stage is Stage.BODY or self.factory.draining:
             self._close_after_this()  # the rest of the body would be taken for a request
-        common = self.factory.common_fields(response)
+        common = self.factory.common_fields
         try:
-            plan = plan_response(response, self._exchange, common)
-        except ValueError as error:
-            self._release(response.body)
+            plan = plan_response(response, self._exchange, common(response))
+        except Exception as error:  # noqa: BLE001 - whatever a handler returned, we answer
+            if isinstance(response, Response):
+                self._release(response.body)
             response = self._failed(error)
-            plan = plan_response(response, self._exchange, self.factory.common_fields(response))
+            plan = plan_response(response, self._exchange, common(response))
         if not plan.keep_alive:
             self._close_after_this()
         return plan, response
 
     def _close_after_this(self) -> None:
-        exchange = self._exchange
-        if exchange.keep_alive:
-            self._exchange = Exchange(exchange.method, exchange.http11, False)
+        self._exchange.keep_alive = False
 
     def _data_now(self, response: Response, plan: Plan) -> bytes | None:
         """The body's bytes if it needs no waiting."""
@@ -361,7 +368,8 @@ class HttpChannel(Protocol):
             return
         if self._outlet.blocked:
             await self._outlet.ready()
-        self._outlet.write(plan.head + data if data else plan.head)
+        if plan.head:  # else `begin_file` has sent it
+            self._outlet.write(plan.head + data if data else plan.head)
         if data is None:
             await self._send(response.body, plan)
         await self._flush()
@@ -389,6 +397,7 @@ class HttpChannel(Protocol):
     def _answered(self) -> None:
         """The response is out."""
         self._task = None
+        self._answering = False
         body, self._body = self._body, None
         if self._stage is Stage.CLOSED:
             return
@@ -510,7 +519,7 @@ class HttpChannel(Protocol):
         body = self._body
         assert body is not None
         since, count = self._rate_mark
-        if not self._reading or body.held_back:
+        if not self._reading or body.held_back or self._decoder is None:
             self._rate_mark = (now, body.received)
         elif now - since >= self._limits.body_rate_seconds:
             if body.received - count < self._limits.body_rate * (now - since):

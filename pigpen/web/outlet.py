@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 import struct
 import termios
 from typing import Any, Protocol
@@ -17,8 +18,9 @@ from zope.interface import implementer
 
 #: the most that is given to a transport at a time
 WRITE_BYTES = 64 * 1024
+_MORE = getattr(socket, "MSG_MORE", 0)
 #: the most that one sendfile call takes, before other connections have their turn
-SENDFILE_BYTES = 1024 * 1024
+SENDFILE_BYTES = 2 * 1024 * 1024
 
 
 class Outlet(Protocol):
@@ -144,12 +146,13 @@ class SocketOutlet(_Waiting):
         #: bytes the transport holds
         self._queued = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, *, more: bool = False) -> None:
+        """:param more: more follows at once, so the system may wait to fill a packet."""
         if self.blocked:
             sent = 0
         else:
             try:
-                sent = self._socket.send(data)
+                sent = self._socket.send(data, _MORE if more else 0)
             except OSError:  # full, or lost: then the transport meets the same error and says so
                 sent = 0
             self._taken += sent

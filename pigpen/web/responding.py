@@ -11,12 +11,13 @@ from pigpen.errors import BodyAborted, ShortBody, TooLarge
 from pigpen.http.body import CHUNK_BYTES, Body, BytesBody, FileBody
 from pigpen.http.message import Response
 from pigpen.web.framing import HOP_BY_HOP
-from pigpen.web.outlet import WRITE_BYTES, Outlet, SocketOutlet
+from pigpen.web.outlet import SENDFILE_BYTES, WRITE_BYTES, Outlet, SocketOutlet
 
-#: a file part this small is read and sent with the head, if it is in memory
-SMALL_FILE_BYTES = 64 * 1024
+#: a file part this small is read and sent with the head, if it is in memory; sendfile takes less
+#: time for larger ones
+SMALL_FILE_BYTES = 16 * 1024
 
-# one check for all lines: a value cannot end its line, so no handler can split a response
+# one check for all lines, beside their number: no handler can split a response
 _SAFE_LINES = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*\r\n)*", re.ASCII)
 _OURS = HOP_BY_HOP | {"content-length", "server"}
 _STATUS_LINES = {
@@ -25,7 +26,7 @@ _STATUS_LINES = {
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
     """What the framing of a response depends on."""
 
@@ -68,7 +69,7 @@ def plan_response(response: Response, exchange: Exchange, common: str) -> Plan:
     if plan.length is not None and status != 204:
         fields.append(f"Content-Length: {plan.length}\r\n")
     text = "".join(fields)
-    if _SAFE_LINES.fullmatch(text) is None:
+    if _SAFE_LINES.fullmatch(text) is None or text.count("\n") != len(fields):
         raise ValueError("a handler's header field holds a character that is not allowed there")
     if plan.chunked:
         text += "Transfer-Encoding: chunked\r\n"
@@ -113,6 +114,31 @@ def body_now(body: Body) -> bytes | None:
             body.close()
         return data
     return None
+
+
+def begin_file(outlet: Outlet, body: Body, plan: Plan) -> bool:
+    """Send the head and what the socket takes of a file in memory, without waiting.
+
+    :return: whether all is out; else `send_body` does the rest, and the head if ``plan`` has one.
+    """
+    if not isinstance(body, FileBody) or not isinstance(outlet, SocketOutlet) or outlet.blocked:
+        return False
+    descriptor = body.file.fileno()
+    if descriptor is None:
+        return False
+    try:
+        if not _in_memory(body):
+            return False
+        outlet.write(plan.head, more=True)
+        plan.head = b""
+        if not outlet.blocked:
+            body.advance(max(0, outlet.sendfile(descriptor, body.offset, body.length or 0)))
+    except OSError:
+        return False  # `send_body` meets it again, and says so
+    if body.sent == body.length:
+        body.close()
+        return True
+    return False
 
 
 async def send_body(outlet: Outlet, body: Body, plan: Plan) -> None:
@@ -163,7 +189,7 @@ async def _send_file(outlet: SocketOutlet, body: FileBody, descriptor: int) -> N
         await outlet.ready()
     while (left := (body.length or 0) - body.sent) > 0:
         offset = body.offset + body.sent
-        if not _in_memory(body, offset, left):
+        if not _in_memory(body):
             data = await body.file.read_at(offset, min(left, CHUNK_BYTES))
             body.advance(len(data))
             await _send_bytes(outlet, data)
@@ -177,8 +203,12 @@ async def _send_file(outlet: SocketOutlet, body: FileBody, descriptor: int) -> N
             await outlet.turn()
 
 
-def _in_memory(body: FileBody, offset: int, left: int) -> bool:
-    """Whether the next stretch of a file is cached; its two ends stand for all of it."""
-    stretch = min(left, CHUNK_BYTES)
+def _in_memory(body: FileBody) -> bool:
+    """Whether the next stretch of a file is cached; as the system reads ahead, its last byte stands
+    for a short one, both ends for a long one."""
+    offset = body.offset + body.sent
+    stretch = min((body.length or 0) - body.sent, SENDFILE_BYTES)
     read_now = body.file.read_now
-    return read_now(offset, 1) is not None and read_now(offset + stretch - 1, 1) is not None
+    if read_now(offset + stretch - 1, 1) is None:
+        return False
+    return stretch <= CHUNK_BYTES or read_now(offset, 1) is not None
