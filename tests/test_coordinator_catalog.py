@@ -1,0 +1,367 @@
+"""The catalog's file: group commit, refusals, failures, schema changes.
+
+Threads run inline; `env.held = []` holds them back so that calls wait and share a batch.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from pigpen.coordinator.batches import Batches
+from pigpen.coordinator.catalog import Catalog, catalog_error
+from pigpen.coordinator.migrations import schema_files
+from pigpen.coordinator.transaction import Transaction
+from pigpen.errors import ConfigError, Conflict, InsufficientStorage, NotFound, Unavailable
+from tests.catalog_kit import FileCase, InlineEnv
+
+NEXT_SCHEMA = {**schema_files(), 2: "CREATE TABLE extra (a INTEGER);\nCREATE INDEX e ON extra (a);"}
+
+
+def add(tx: Transaction, name: str) -> str:
+    tx.run("INSERT INTO leases (name, holder, expires) VALUES (?, '', 0)", name)
+    return name
+
+
+def add_and_refuse(tx: Transaction, name: str) -> None:
+    add(tx, name)
+    raise Conflict(reason="no")
+
+
+def add_and_break(tx: Transaction, name: str) -> None:
+    add(tx, name)
+    raise ZeroDivisionError
+
+
+def names(tx: Transaction) -> list[str]:
+    return [row[0] for row in tx.all("SELECT name FROM leases ORDER BY name")]
+
+
+class FullDisk(sqlite3.OperationalError):
+    sqlite_errorcode = sqlite3.SQLITE_FULL
+
+
+class CommitTests(FileCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.catalog = self.open()
+
+    def names(self) -> list[str]:
+        if self.env.held is None:
+            return self.successResultOf(self.catalog.read(names))
+        done = self.catalog.read(names)
+        self.env.run_threads()
+        return self.successResultOf(done)
+
+    def test_write_then_read(self) -> None:
+        """What was written is read."""
+        self.assertEqual(self.successResultOf(self.catalog.write(add, "a")), "a")
+        self.assertEqual(self.names(), ["a"])
+
+    def test_one_hop(self) -> None:
+        """A lone caller waits for one thread, no more."""
+        before = self.env.hops
+        self.catalog.write(add, "a")
+        self.assertEqual(self.env.hops, before + 1)
+
+    def test_waiting_changes_share_a_commit(self) -> None:
+        """However many wait, they cost one commit; each gets its own result."""
+        self.env.held = []
+        before = self.env.hops
+        waiting = [self.catalog.write(add, str(n)) for n in range(100)]
+        self.env.run_threads()
+        self.assertEqual([self.successResultOf(d) for d in waiting], [str(n) for n in range(100)])
+        self.assertEqual(self.env.hops, before + 1)
+
+    def test_results_come_after_the_commit(self) -> None:
+        """Nobody hears of a change that another process could not see yet."""
+        seen: list[Any] = []
+
+        def look(_: object) -> None:
+            with sqlite3.connect(self.path) as other:
+                seen.append(other.execute("SELECT count(*) FROM leases").fetchone()[0])
+            other.close()
+
+        self.env.held = []
+        for name in "ab":
+            self.catalog.write(add, name).addCallback(look)
+        self.env.run_threads()
+        self.assertEqual(seen, [2, 2])
+
+    def test_a_refusal_undoes_only_its_own(self) -> None:
+        """One refused change beside others: they stay, all of it goes."""
+        self.env.held = []
+        good = self.catalog.write(add, "a")
+        bad = self.catalog.write(add_and_refuse, "b")
+        broken = self.catalog.write(add_and_break, "c")
+        last = self.catalog.write(add, "d")
+        self.env.run_threads()
+        self.successResultOf(good)
+        self.failureResultOf(bad, Conflict)
+        self.failureResultOf(broken, ZeroDivisionError)
+        self.successResultOf(last)
+        self.assertEqual(self.names(), ["a", "d"])
+
+    def test_a_wrong_statement_undoes_only_its_own(self) -> None:
+        """A broken rule of ours does not take others' changes along."""
+        self.env.held = []
+        good = self.catalog.write(add, "a")
+        twice = self.catalog.write(add, "a")
+        self.env.run_threads()
+        self.successResultOf(good)
+        self.failureResultOf(twice, sqlite3.IntegrityError)
+        self.assertEqual(self.names(), ["a"])
+
+    def test_full_disk_fails_the_batch(self) -> None:
+        """The disk is full in mid-batch: nobody is told yes, and the next change works."""
+
+        def no_room(tx: Transaction) -> None:
+            raise FullDisk
+
+        self.env.held = []
+        one = self.catalog.write(add, "a")
+        refused = self.catalog.write(add_and_refuse, "b")
+        other = self.catalog.write(no_room)
+        later = self.catalog.write(add, "c")
+        self.env.run_threads()
+        self.failureResultOf(one, InsufficientStorage)
+        self.failureResultOf(refused, Conflict)
+        self.failureResultOf(other, InsufficientStorage)
+        self.successResultOf(later)
+        self.assertEqual(self.names(), ["c"])
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
+
+    def test_busy(self) -> None:
+        """Another program holds the file: 503 for writes, reads go on, then all is well."""
+        other = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(other.close)
+        assert self.catalog._writer is not None
+        self.catalog._writer.execute("PRAGMA busy_timeout = 1")
+        other.execute("BEGIN IMMEDIATE")
+        self.failureResultOf(self.catalog.write(add, "a"), Unavailable)
+        self.assertEqual(self.names(), [])
+        other.execute("ROLLBACK")
+        self.successResultOf(self.catalog.write(add, "a"))
+        self.assertEqual(self.names(), ["a"])
+
+    def test_one_read_fails_alone(self) -> None:
+        """A miss and a broken query beside a hit."""
+
+        def miss(tx: Transaction) -> None:
+            raise NotFound
+
+        def wrong(tx: Transaction) -> None:
+            tx.one("SELECT nothing FROM nowhere")
+
+        self.env.held = []
+        hit, missed = self.catalog.read(names), self.catalog.read(miss)
+        broken, again = self.catalog.read(wrong), self.catalog.read(names)
+        self.env.run_threads()
+        self.failureResultOf(missed, NotFound)
+        self.failureResultOf(broken, sqlite3.OperationalError)
+        self.assertEqual([self.successResultOf(hit), self.successResultOf(again)], [[], []])
+
+    def test_reads_cannot_write(self) -> None:
+        """A rule that changes something through `read` is found out."""
+        self.failureResultOf(self.catalog.read(add, "a"), Unavailable)
+        self.assertEqual(self.names(), [])
+
+    def test_reads_share_a_snapshot(self) -> None:
+        """Reads of one batch agree, whatever is written meanwhile."""
+        self.env.held = []
+        first, second = self.catalog.read(names), self.catalog.read(names)
+        self.env.run_threads()
+        self.assertEqual(self.successResultOf(first), self.successResultOf(second))
+
+    def test_cancelled_before_it_began(self) -> None:
+        """A client that left while waiting: its change does not happen."""
+        self.env.held = []
+        first, gone = self.catalog.write(add, "a"), self.catalog.write(add, "b")
+        gone.cancel()
+        self.env.run_threads()
+        self.successResultOf(first)
+        self.failureResultOf(gone, CancelledError)
+        self.assertEqual(self.names(), ["a"])
+
+    def test_cancelled_after_it_began(self) -> None:
+        """A client that left too late: the change is there, nobody is called back."""
+
+        def add_and_leave(tx: Transaction) -> None:
+            add(tx, "a")
+            gone.cancel()
+
+        self.env.held = []
+        gone = self.catalog.write(add_and_leave)
+        self.env.run_threads()
+        self.failureResultOf(gone, CancelledError)
+        self.assertEqual(self.names(), ["a"])
+
+    def test_close_finishes_what_waits(self) -> None:
+        """A clean stop loses nothing, and takes nothing more."""
+        self.env.held = []
+        waiting = self.catalog.write(add, "a")
+        closing = Deferred.fromCoroutine(self.catalog.close())
+        self.assertRaises(Unavailable, self.catalog.write, add, "b")
+        self.env.run_threads()
+        self.successResultOf(waiting)
+        self.env.run_threads()
+        self.successResultOf(closing)
+        self.assertFalse(os.path.exists(self.path + "-wal"))
+
+    def test_survives_a_kill(self) -> None:
+        """What was acknowledged is there after the process died (C5)."""
+        for n in range(20):
+            self.successResultOf(self.catalog.write(add, str(n)))
+        self.catalog.drop()
+        self.catalog = self.open()
+        self.assertEqual(len(self.names()), 20)
+
+    def test_errors_name_the_condition(self) -> None:
+        """Users hear whether to wait or to free space."""
+        full, busy, broken = FullDisk(), sqlite3.OperationalError(), sqlite3.DatabaseError()
+        busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        found = [catalog_error(error).status for error in (full, busy, broken)]
+        self.assertEqual(found, [507, 503, 503])
+
+
+class BatchesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.env = InlineEnv()
+        self.env.held = []
+        self.sizes: list[int] = []
+
+    def make_batches(self, batch_limit: int = 10, waiting_limit: int = 100) -> Batches:
+        return Batches(self.env, self.run_batch, batch_limit, waiting_limit)
+
+    def run_batch(self, take: Any) -> None:
+        self.sizes.append(0)
+        while (call := take()) is not None:
+            self.sizes[-1] += 1
+            call.result = call.function(*call.arguments)
+
+    def test_bounded_queue(self) -> None:
+        """The caller too many is told at once; the others are served."""
+        batches = self.make_batches(waiting_limit=3)
+        waiting = [batches.call(len, ("abc",)) for _ in range(3)]
+        self.assertRaises(Unavailable, batches.call, len, ("abc",))
+        self.env.run_threads()
+        self.assertEqual([self.successResultOf(d) for d in waiting], [3, 3, 3])
+
+    def test_bounded_batch(self) -> None:
+        """A flood is cut into batches, so that the first are not held up by the last."""
+        batches = self.make_batches(batch_limit=10)
+        waiting = [batches.call(len, ("abc",)) for _ in range(25)]
+        self.env.run_threads()
+        self.assertEqual(self.sizes, [10, 10, 5])
+        self.assertEqual([self.successResultOf(d) for d in waiting], [3] * 25)
+
+    def test_a_batch_that_dies(self) -> None:
+        """If the thread itself fails, callers hear of it and later ones are served."""
+        batches = self.make_batches()
+        first = batches.call(lambda: 1 / 0, ())
+        second = batches.call(len, ("abc",))
+        self.env.run_threads()
+        self.failureResultOf(first, ZeroDivisionError)
+        self.assertEqual(self.successResultOf(second), 3)
+
+    def test_a_thread_that_never_starts(self) -> None:
+        """The pool refuses: each waiting call fails, none is tried for ever."""
+
+        def refuse(*args: object) -> Deferred[Any]:
+            done: Deferred[Any] = Deferred()
+            done.errback(RuntimeError("no threads"))
+            return done
+
+        self.env.in_thread = refuse  # type: ignore[method-assign]
+        batches = self.make_batches()
+        self.failureResultOf(batches.call(len, ("abc",)), RuntimeError)
+        self.assertEqual(batches.waiting, 0)
+
+
+class OpenTests(FileCase):
+    def test_durability_is_read_back(self) -> None:
+        """The settings that durability rests on are in force."""
+        catalog = self.open()
+        assert catalog._writer is not None
+        found = [
+            catalog._writer.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "busy_timeout", "trusted_schema")
+        ]
+        self.assertEqual(found, ["wal", 2, 5000, 0])
+
+    def test_second_process_is_refused(self) -> None:
+        """Two coordinators on one file: the second does not start, the first goes on (K2)."""
+        first = self.open()
+        self.assertIn("another coordinator", self.open_failing(ConfigError))
+        self.successResultOf(first.write(add, "a"))
+        first.drop()
+        self.assertEqual(self.successResultOf(self.open().read(names)), ["a"])
+
+    def test_newer_schema_is_refused_untouched(self) -> None:
+        """An older program leaves a newer catalog as it is (U1)."""
+        self.successResultOf(Deferred.fromCoroutine(self.open(schema=NEXT_SCHEMA).close()))
+        with open(self.path, "rb") as file:
+            before = file.read()
+        self.assertIn("newer", self.open_failing(ConfigError))
+        with open(self.path, "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    def test_migration_keeps_a_backup(self) -> None:
+        """Before a schema change the old catalog is copied; both have all rows (U1)."""
+        old = self.open()
+        self.successResultOf(old.write(add, "a"))
+        old.drop()
+        new = self.open(schema=NEXT_SCHEMA)
+        self.assertEqual(self.successResultOf(new.read(names)), ["a"])
+        new.drop()
+        self.path += ".backup-1"
+        self.assertEqual(self.successResultOf(self.open().read(names)), ["a"])
+
+    def test_migration_killed_at_each_statement(self) -> None:
+        """A change of schema that dies half-way leaves the old one, and is tried again (U1)."""
+        self.successResultOf(self.open().write(add, "a"))
+        self.doCleanups()
+        for broken in ("CREATE TABLE extra (a INTEGER);\nfault;", "fault;"):
+            self.open_failing(ConfigError, schema={**schema_files(), 2: broken})
+            catalog = self.open()
+            self.assertEqual(self.successResultOf(catalog.read(names)), ["a"])
+            self.assertRaises(AssertionError, self.successResultOf, catalog.read(_extra))
+            catalog.drop()
+        catalog = self.open(schema=NEXT_SCHEMA)
+        self.assertEqual(self.successResultOf(catalog.read(_extra)), [])
+        backups = [name for name in os.listdir(os.path.dirname(self.path)) if "backup" in name]
+        self.assertEqual(
+            sorted(backups), [f"catalog.sqlite.backup-1{end}" for end in ("", ".1", ".2")]
+        )
+
+    def test_damaged_file_names_the_backup(self) -> None:
+        """A corrupt page: no start, and a sentence that says what to do (D6)."""
+        catalog = self.open()
+        for n in range(500):
+            self.successResultOf(catalog.write(add, "x" * 100 + str(n)))
+        self.successResultOf(Deferred.fromCoroutine(catalog.close()))
+        size = os.path.getsize(self.path)
+        with open(self.path, "r+b") as file:
+            file.seek(size // 2)
+            file.write(b"\xff" * 8192)
+        self.assertIn("backup", self.open_failing(ConfigError))
+        with open(self.path, "wb") as file:
+            file.write(b"no database at all" * 1000)
+        self.assertIn("backup", self.open_failing(ConfigError))
+
+    def test_no_folder(self) -> None:
+        """A path that cannot be opened is a sentence, not a traceback."""
+        self.path = os.path.join(self.path, "below", "a-file")
+        self.assertIn(self.path, self.open_failing(ConfigError))
+
+
+def _extra(tx: Transaction) -> list[Any]:
+    return tx.all("SELECT * FROM extra")
+
+
+_is_catalog: type[Catalog] = Catalog
