@@ -88,11 +88,12 @@ class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class HostConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``addresses``: URLs under which others reach this host; derived if empty."""
+    """``addresses``: URLs under which others reach this host; derived if empty. A coordinator and
+    an access key that are not given here come from ~/.pigpen."""
 
     port: int = HOST_PORT
     folder: str = ""
-    coordinator: str = DEFAULT_COORDINATOR
+    coordinator: str | None = None
     access_key: str | None = None
     target_size: ByteSize = ByteSize(10 * 1024**3)
     floor: ByteSize | None = None
@@ -109,7 +110,7 @@ class CoordinatorConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields
 
 class GatewayConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: int = GATEWAY_PORT
-    coordinator: str = DEFAULT_COORDINATOR
+    coordinator: str | None = None
     access_key: str | None = None
 
 

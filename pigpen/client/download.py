@@ -9,7 +9,7 @@ reads to a clean end has what was stored (CLD-46).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
@@ -29,6 +29,7 @@ from pigpen.errors import (
     WrongContent,
 )
 from pigpen.http import wire
+from pigpen.http.answers import NDJSON
 from pigpen.http.body import Body, BytesBody, StreamBody, read_all
 from pigpen.http.fields import parse_date, parse_digest
 from pigpen.http.key import Key
@@ -50,6 +51,10 @@ async def open_download(session: Session, key: Key, conditions: Headers | None =
             if error.facts["status"] != 503:
                 raise
             await attempts.again(error, retry_after(error))
+    if answer.headers.get("Content-Type", "").startswith(NDJSON):
+        await answer.body.aclose()
+        message = f"{key} is a collection; `pigpen ls {key}` shows what is in it."
+        raise Refused(message=message, status=409, code="collection")
     if "ETag" in answer.headers:  # so small that it came at once
         offer, data = await _inline(answer)
         return Download(session, key, offer, data)
@@ -88,8 +93,12 @@ class Download:
         self._sources = sorted(offer.sources, key=lambda source: source.pri)
         self._attempts = Attempts(session.env)
 
-    def body(self, part: ByteRange | None = None) -> Body:
+    def body(
+        self, part: ByteRange | None = None, on_bytes: Callable[[int], None] = lambda _: None
+    ) -> Body:
         """The bytes, all or a part. Only all of them are checked against the digest.
+
+        :param on_bytes: told how many bytes came so far, each time it changes.
 
         Reading it :raises PigpenError: no source gives the rest, or the bytes are wrong.
         """
@@ -100,14 +109,17 @@ class Download:
             return BytesBody()
         if part is not None:
             return StreamBody(self._chunks(part), part.length)
-        return StreamBody(self._checked(), self.offer.length)
+        return StreamBody(self._checked(on_bytes), self.offer.length)
 
-    async def _checked(self) -> AsyncGenerator[bytes, None]:
+    async def _checked(self, on_bytes: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
         digest = hashlib.sha256()
         held = b""
+        size = 0
         async with aclosing(self._chunks(ByteRange(0, self.offer.length - 1))) as chunks:
             async for chunk in chunks:
                 digest.update(chunk)
+                size += len(chunk)
+                on_bytes(size)
                 if held:
                     yield held
                 held = chunk

@@ -59,10 +59,10 @@ class FileInput:
 class PipeInput:
     """A stream that can be read once; its last few MiB are kept."""
 
-    length = None
     identity = None
 
     def __init__(self, stream: Body, keep: int = REPLAY_BYTES) -> None:
+        self.length = stream.length
         self._stream = stream
         self._keep = keep
         self._kept: deque[bytes] = deque()

@@ -32,7 +32,6 @@ from pigpen.errors import (
     WrongContent,
 )
 from pigpen.http import wire
-from pigpen.http.body import Body
 from pigpen.http.fields import parse_digest
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
@@ -68,6 +67,7 @@ class Upload:
         self._on_bytes = on_bytes
         self._attempts = Attempts(session.env)
         self._digest = RunningDigest()
+        self._sending: WatchedBody | None = None
         self._write = self._new_write(random_id(session.env))
 
     async def run(self) -> wire.Stored:
@@ -83,7 +83,10 @@ class Upload:
         while True:
             try:
                 return await self._put(offer)
-            except (NoAnswer, Refused, BodyAborted) as error:
+            except (PigpenError, OSError) as error:
+                await self._stop_if_unreadable()
+                if not isinstance(error, NoAnswer | Refused | BodyAborted):
+                    raise
                 result = await self._after_cut(offer, error)
             if isinstance(result, wire.Stored):
                 return result
@@ -225,6 +228,16 @@ class Upload:
                 return resumed
         return await self._anew(error)
 
+    async def _stop_if_unreadable(self) -> None:
+        """:raises PigpenError, OSError: the input ended early, so trying again is no use."""
+        error = self._sending.error if self._sending is not None else None
+        if error is not None:
+            try:
+                await self._write.abandon()
+            except (NoAnswer, Refused):
+                self.log.info("the write stays open until it expires")
+            raise error
+
     async def _give_up(self, error: PigpenError) -> wire.Stored:
         """End the write, so that its outcome is known. :raises PigpenError: `error`."""
         if await self._write.abandon():
@@ -270,11 +283,12 @@ class Upload:
     def _new_write(self, write: str) -> Write:
         return Write(self._session, self._key, write, self._headers)
 
-    def _body(self, offset: int) -> Body:
+    def _body(self, offset: int) -> WatchedBody:
         body = self._input.body(offset)
         assert body is not None, "the offset was checked"
         length = None if self._input.length is None else self._input.length - offset
-        return WatchedBody(body, length, offset, self._seen)
+        self._sending = WatchedBody(body, length, offset, self._seen)
+        return self._sending
 
     def _seen(self, offset: int, chunk: bytes) -> None:
         self._digest.feed(offset, chunk)

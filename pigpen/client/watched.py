@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from pigpen.errors import PigpenError
 from pigpen.http.body import BaseBody, Body
 
 
 class WatchedBody(BaseBody):
-    """A body whose every chunk is shown to somebody as it passes."""
+    """A body whose every chunk is shown to somebody as it passes.
 
-    __slots__ = ("_body", "_position", "_seen", "length")
+    ``error``: why it ended early, which is another thing than the fault of who takes it.
+    """
+
+    __slots__ = ("_body", "_position", "_seen", "error", "length")
 
     def __init__(
         self, body: Body, length: int | None, offset: int, seen: Callable[[int, bytes], None]
@@ -20,9 +24,14 @@ class WatchedBody(BaseBody):
         self._position = offset
         self._seen = seen
         self.length = length
+        self.error: Exception | None = None
 
     async def __anext__(self) -> bytes:
-        chunk = await anext(self._body)
+        try:
+            chunk = await anext(self._body)
+        except (PigpenError, OSError) as error:
+            self.error = error
+            raise
         self._seen(self._position, chunk)
         self._position += len(chunk)
         return chunk

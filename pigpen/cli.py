@@ -1,0 +1,426 @@
+"""The command ``pigpen``: reads what was typed, runs it, and ends with one sentence at most."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twisted.python import usage
+
+from pigpen import tap
+from pigpen.errors import ConfigError, OutcomeUnknown, PigpenError
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from pigpen.client.session import Session
+    from pigpen.env import Env
+
+OK = 0
+FAILED = 1
+USAGE = 2
+UNKNOWN = 3
+INTERRUPTED = 130
+#: what a shell shows for a program whose reader went away
+PIPE_CLOSED = 141
+
+STATUS_HELP = """\
+Status at the end: 0 done; 1 failed or refused; 2 the command line or a configuration file is wrong;
+3 it is not known whether it was stored; 130 interrupted; 141 nobody read the output to its end."""
+
+REPORT = "https://github.com/pigpen/pigpen/issues"
+
+#: the spellings of the first pigpen, and what they are now
+OLDER = {
+    "--put": "put",
+    "--get": "get",
+    "--host": "host",
+    "--runserver": "runserver",
+    "--account": "account",
+}
+
+
+class CloudOptions(tap.Interleaved):
+    """Of a command that talks with the cloud."""
+
+    optParameters = tap.parameters(
+        *tap.CLOUD, ("config", None, "Read this file instead of ~/.pigpen.")
+    )
+
+
+class PutOptions(CloudOptions):
+    synopsis = "[options] KEY [FILE]"
+    longdesc = "Store FILE, or standard input, under KEY. " + STATUS_HELP
+    optParameters = tap.parameters(("type", "t", "Content type, for readers over HTTP."))
+    optFlags: ClassVar[tap.Rows] = [["new", "n", "Only if nothing is stored there yet."]]
+
+    def parseArgs(self, key: str, file: str = "-") -> None:
+        self["key"], self["file"] = key, file
+
+
+class GetOptions(CloudOptions):
+    synopsis = "[options] KEY [FILE]"
+    longdesc = (
+        "Write what is stored under KEY to FILE, or to standard output. FILE gets its name when it"
+        " is complete and its SHA-256 is right. " + STATUS_HELP
+    )
+
+    def parseArgs(self, key: str, file: str = "-") -> None:
+        self["key"], self["file"] = key, file
+
+
+class ListOptions(CloudOptions):
+    synopsis = "[options] [KEY]"
+    longdesc = "Show the names below KEY, or all. " + STATUS_HELP
+    optFlags: ClassVar[tap.Rows] = [
+        ["long", "l", "Size and time as well."],
+        ["recursive", "r", "All levels."],
+    ]
+
+    def parseArgs(self, key: str = "/") -> None:
+        self["key"] = key
+
+
+class RemoveOptions(CloudOptions):
+    synopsis = "[options] KEY"
+    longdesc = "Remove what is stored under KEY. " + STATUS_HELP
+    optFlags: ClassVar[tap.Rows] = [["recursive", "r", "A collection, with all in it."]]
+
+    def parseArgs(self, key: str) -> None:
+        self["key"] = key
+
+
+class AccountOptions(CloudOptions):
+    longdesc = "Show the account: what it stores, its quota, its access keys. " + STATUS_HELP
+    optParameters = tap.parameters(
+        ("new-key", None, "Make another access key with this label, and print it."),
+        ("delete-key", None, "End the access key of this id."),
+    )
+
+
+class OperatorOptions(tap.CoordinatorOptions):
+    """As for twistd, and what an operator does while the coordinator is stopped."""
+
+    optParameters = tap.parameters(
+        ("make-account", None, "Make an account of this login, print its access key, and end.")
+    )
+
+
+class Options(usage.Options):
+    """Of ``pigpen``."""
+
+    synopsis = "COMMAND [options]"
+    longdesc = (
+        "`pigpen COMMAND --help` tells more. The older spellings --put KEY, --get KEY, --host DIR"
+        " and --runserver work as well. " + STATUS_HELP
+    )
+    subCommands: ClassVar[tap.Rows] = [
+        ["put", None, PutOptions, "store a file or standard input"],
+        ["get", None, GetOptions, "fetch to a file or standard output"],
+        ["ls", None, ListOptions, "list names"],
+        ["rm", None, RemoveOptions, "remove"],
+        ["account", None, AccountOptions, "show the account, change its access keys"],
+        ["coordinator", None, OperatorOptions, "know accounts, names and hosts"],
+        *[row for row in tap.SERVICES if row[0] != "coordinator"],
+    ]
+
+    opt_version = tap.Interleaved.opt_version
+
+    def postOptions(self) -> None:
+        if self.subCommand is None:
+            raise usage.UsageError("say what to do: pigpen --help shows the commands")
+
+
+def translated(arguments: list[str]) -> list[str]:
+    """A command line in today's spelling: ``-k K --put KEY`` becomes ``put -k K KEY``."""
+    if not arguments or not arguments[0].startswith("-"):
+        return arguments
+    for place, one in enumerate(arguments):
+        name, equals, value = one.partition("=")
+        if name in OLDER:
+            rest = [value] if equals else []
+            return [OLDER[name], *arguments[:place], *rest, *arguments[place + 1 :]]
+        if one in OLDER.values():  # `pigpen -k K account`
+            return [one, *arguments[:place], *arguments[place + 1 :]]
+    return arguments
+
+
+def main() -> None:
+    """What the console script runs."""
+    from pigpen.client.console import complain, hide_key
+
+    arguments = sys.argv[1:]
+    if any(one.startswith(("-k", "--access-key")) for one in arguments):
+        from setproctitle import setproctitle
+
+        hide_key(arguments, setproctitle)
+    options = Options()
+    try:
+        options.parseOptions(translated(arguments))
+    except usage.UsageError as error:
+        command = options.subCommand or ""
+        complain(f"{command + ': ' if command else ''}{error}")
+        sys.exit(USAGE)
+    chosen: Any = options.subOptions
+    if isinstance(chosen, tap.ServiceOptions) and not chosen.get("make-account"):
+        status = run_service(chosen)
+    else:
+        status = run_command(options.subCommand or "", chosen)
+    _leave(status)
+
+
+def _leave(status: int) -> None:
+    """End now: a thread may wait for a pipe for ever, and nothing is left to be done."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = PIPE_CLOSED
+    except (OSError, ValueError):
+        status = status or FAILED
+    os._exit(status)
+
+
+# -- commands -------------------------------------------------------------------------------------
+
+
+def run_command(name: str, options: Any) -> int:
+    """Run one command on a reactor of its own. :return: the status to end with."""
+    from twisted.internet import reactor as any_reactor
+    from twisted.internet.defer import Deferred
+
+    from pigpen.system import SystemEnv
+
+    reactor: Any = any_reactor
+    _log_only_for_debugging()
+    env = SystemEnv(reactor)
+    status: list[int] = []
+    stopped: list[int] = []
+    go: Deferred[None] = Deferred()
+
+    async def run() -> None:
+        await go
+        try:
+            await COMMANDS[name](env, options)
+        finally:
+            reactor.callLater(0, reactor.stop)
+
+    command = Deferred.fromCoroutine(run())
+    command.addCallbacks(
+        lambda _: status.append(OK), lambda failure: status.append(judge(failure, stopped))
+    )
+    _on_signals(lambda: reactor.callFromThread(command.cancel), stopped)
+    reactor.callWhenRunning(go.callback, None)
+    reactor.run(installSignalHandlers=False)
+    return status[0]
+
+
+def _on_signals(cancel: Callable[[], None], stopped: list[int]) -> None:
+    """Ctrl-C cancels, so that what was begun is tidied away; twice, and it ends at once."""
+
+    def handle(number: int, _: object) -> None:
+        if stopped:
+            os._exit(128 + number)
+        stopped.append(number)
+        cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, handle)
+
+
+def judge(failure: Failure, stopped: list[int]) -> int:
+    """The status for an error, which is told to the user."""
+    from pigpen.client.console import complain
+
+    error = failure.value
+    if stopped:
+        complain("interrupted")
+        return 128 + stopped[0]
+    if isinstance(error, BrokenPipeError):
+        return PIPE_CLOSED
+    if "PIGPEN_DEBUG" in os.environ:
+        failure.printTraceback(sys.stderr)
+    if isinstance(error, PigpenError):
+        complain(error.message)
+        if isinstance(error, OutcomeUnknown):
+            return UNKNOWN
+        return USAGE if isinstance(error, ConfigError) else FAILED
+    complain(
+        f"this should not happen ({type(error).__name__}); set PIGPEN_DEBUG=1 to see more, and"
+        f" please report it: {REPORT}"
+    )
+    return FAILED
+
+
+def _log_only_for_debugging() -> None:
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
+    debug = "PIGPEN_DEBUG" in os.environ
+    observers = [textFileLogObserver(sys.stderr)] if debug else []
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
+
+
+async def _with_session(
+    env: Env, options: Any, work: Callable[[Session], Coroutine[Any, Any, None]]
+) -> None:
+    from pigpen.client.session import Session
+    from pigpen.web.client import HttpClient
+
+    client = HttpClient(env)
+    try:
+        coordinator, access_key, login = _who(options)
+        await work(Session(env, client, coordinator, access_key, login))
+    finally:
+        await client.close()
+
+
+def _who(options: Any) -> tuple[str, str, str | None]:
+    """Coordinator, access key and login: of the command line, else of ~/.pigpen."""
+    from pigpen.client.console import complain
+
+    path = options["config"] or tap.user_path(os.environ)
+    user, warnings = tap.load_user(os.environ, options["config"])
+    key = options["access-key"]
+    if key is None:
+        for warning in warnings:
+            complain(f"warning: {path} holds an access key, but {warning}")
+        key = user.accesskey
+    if key is None:
+        reason = "no access key: pass -k KEY, or write 'accesskey: KEY' there"
+        raise ConfigError(path=path, reason=reason)
+    return options["coordinator"] or user.coordinator, key, user.login
+
+
+async def _put(env: Env, options: Any) -> None:
+    from pigpen.client import commands, console
+    from pigpen.client.progress import ProgressBar
+    from pigpen.http.key import Key
+    from pigpen.http.message import Headers
+
+    key = Key.from_text(options["key"])
+    if key.collection and options["file"] != "-":
+        key = key.child(os.path.basename(options["file"]))
+    headers = Headers()
+    if options["type"] is not None:
+        headers["Content-Type"] = options["type"]
+    if options["new"]:
+        headers["If-None-Match"] = "*"
+    data = await env.in_thread(console.open_input, env, options["file"])
+    bar = ProgressBar(sys.stderr, str(key))
+    await _with_session(
+        env, options, lambda session: commands.put(session, key, data, bar, headers)
+    )
+
+
+async def _get(env: Env, options: Any) -> None:
+    from pigpen.client import commands, console
+    from pigpen.client.progress import ProgressBar
+    from pigpen.http.key import Key
+
+    key = Key.from_text(options["key"])
+    output = await env.in_thread(console.open_output, env, options["file"], key.name)
+    bar = ProgressBar(sys.stderr, str(key))
+    await _with_session(env, options, lambda session: commands.get(session, key, output, bar))
+
+
+async def _ls(env: Env, options: Any) -> None:
+    from pigpen.client import commands, console
+
+    key = _collection_or_key(options["key"])
+    long, recursive = bool(options["long"]), bool(options["recursive"])
+    await _with_session(
+        env,
+        options,
+        lambda session: commands.show_list(
+            session, key, console.show, long=long, recursive=recursive
+        ),
+    )
+
+
+async def _rm(env: Env, options: Any) -> None:
+    from pigpen.client import commands
+
+    key = _collection_or_key(options["key"])
+    recursive = bool(options["recursive"])
+    await _with_session(
+        env, options, lambda session: commands.remove(session, key, recursive=recursive)
+    )
+
+
+async def _account(env: Env, options: Any) -> None:
+    from pigpen.client import commands, console
+
+    async def work(session: Session) -> None:
+        if options["delete-key"] is not None:
+            await session.delete_key(options["delete-key"])
+        if options["new-key"] is not None:
+            console.show((await session.new_key(options["new-key"])).key)
+        elif options["delete-key"] is None:
+            await commands.show_account(session, console.show)
+
+    await _with_session(env, options, work)
+
+
+async def _coordinator(env: Env, options: Any) -> None:
+    from pigpen import services
+    from pigpen.client import console
+
+    console.show(await services.make_account(env, options.config, options["make-account"]))
+
+
+def _collection_or_key(text: str) -> Any:
+    from pigpen.http.key import Key
+
+    return Key((), True) if text in {"", "/", "."} else Key.from_text(text)
+
+
+COMMANDS: dict[str, Callable[[Env, Any], Coroutine[Any, Any, None]]] = {
+    "put": _put,
+    "get": _get,
+    "ls": _ls,
+    "rm": _rm,
+    "account": _account,
+    "coordinator": _coordinator,
+}
+
+
+# -- services -------------------------------------------------------------------------------------
+
+
+def run_service(options: Any) -> int:
+    """Run a service until a signal comes. :return: the status to end with."""
+    from twisted.internet import reactor as any_reactor
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
+    from pigpen import services
+    from pigpen.client.console import announce, complain
+    from pigpen.system import SystemEnv
+
+    reactor: Any = any_reactor
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    errors: list[PigpenError] = []
+
+    def fatal(error: PigpenError) -> None:
+        errors.append(error)
+        reactor.callWhenRunning(lambda: reactor.running and reactor.stop())
+
+    try:
+        env = SystemEnv(reactor)
+        service = services.make(env, options.section, options.config, fatal, announce)
+        service.privilegedStartService()
+        service.startService()
+    except PigpenError as error:
+        complain(error.message)
+        return USAGE if isinstance(error, ConfigError) else FAILED
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
+    if errors:
+        complain(errors[0].message)
+        return FAILED
+    return OK
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""Services: the parts of pigpen as Twisted service trees.
+
+    HostService, RedirectService (the coordinator), GatewayService: one part behind one port
+    SoloService: all three in one process
+
+Starting listens first, so that a host is reachable when it registers, then starts the part.
+Stopping takes the same steps back: no new connections, requests under way end or are cut after a
+time, the part stops, its client closes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.endpoints import quoteStringArgument
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from pigpen.client.gateway import Gateway
+from pigpen.client.session import Session
+from pigpen.config import (
+    DEFAULT_COORDINATOR,
+    CoordinatorConfig,
+    GatewayConfig,
+    HostConfig,
+    Listen,
+    SoloConfig,
+)
+from pigpen.coordinator.coordinator import Coordinator
+from pigpen.coordinator.settings import CoordinatorSettings
+from pigpen.env import Env
+from pigpen.errors import ConfigError, PigpenError
+from pigpen.host.host import Host
+from pigpen.host.settings import HostSettings
+from pigpen.http.message import Handler
+from pigpen.web.client import HttpClient
+from pigpen.web.server import HttpFactory
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IListeningPort
+    from twisted.internet.ssl import CertificateOptions
+    from twisted.python.failure import Failure
+
+MAX_PEM_BYTES = 1024 * 1024
+_CERTIFICATE = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+#: how long requests under way may go on when a service stops
+DRAIN_SECONDS = 10.0
+
+
+class Part(Protocol):
+    """A coordinator, a host, a gateway."""
+
+    @property
+    def handler(self) -> Handler: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+Fatal = Callable[[PigpenError], None]
+
+
+class PartService(MultiService):
+    """One part behind one port; `ready` fires when it has started."""
+
+    log = Logger()
+
+    def __init__(
+        self, env: Env, part: Part, client: HttpClient, listen: Listen, fatal: Fatal
+    ) -> None:
+        """:param client: closed when all else has stopped. :param fatal: told why the part cannot
+        start; it ends the process."""
+        super().__init__()
+        self._env = env
+        self._client = client
+        self._listen = listen
+        self._fatal = fatal
+        self._factory = HttpFactory(env, part.handler)
+        self._port: IListeningPort | None = None
+        self._starting: Deferred[None] | None = None
+        self.part = part
+        self.ready: Deferred[None] = Deferred()
+
+    def privilegedStartService(self) -> None:
+        """:raises PigpenError: the port cannot be had, or the certificate not be used."""
+        self._open_port()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        if self._port is None:
+            self._open_port()
+        super().startService()
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._failed)
+
+    async def _start(self) -> None:
+        await self.part.start()
+        self.log.info("listening on {url}", url=own_url(self._listen))
+        self.ready.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if failure.check(PigpenError):
+            self._fatal(failure.value)
+            return
+        self.log.failure("cannot start", failure)
+        self._fatal(PigpenError())
+
+    def _open_port(self) -> None:
+        listen = self._listen
+        factory: Any = self._factory
+        if listen.certificate is not None:
+            factory = TLSMemoryBIOFactory(
+                _tls_context(self._env, listen), False, factory, self._env.clock
+            )
+        interface = quoteStringArgument(listen.interface)
+        endpoint = self._env.server_endpoint(f"tcp:{listen.port}:interface={interface}")
+        result: list[object] = []
+        opening = endpoint.listen(factory)
+        opening.addBoth(result.append)
+        [outcome] = result  # TCP listens at once
+        if hasattr(outcome, "value"):
+            raise _not_listening(listen, outcome.value)
+        self._port = outcome  # type: ignore[assignment]
+
+    def stopService(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        try:
+            if self._starting is not None:
+                self._starting.cancel()
+            if self._port is not None:
+                await self._port.stopListening()
+            await self._wind_down()
+        finally:
+            await self._client.close()
+            await super().stopService()
+
+    async def _wind_down(self) -> None:
+        try:
+            await self._factory.drain(DRAIN_SECONDS)
+        finally:
+            await self.part.stop()
+
+
+class HostService(PartService):
+    """Lends a folder's space to the cloud."""
+
+    part: Host
+
+    async def _start(self) -> None:
+        await super()._start()
+        # a refusal to register ends the process; being unable to reach the coordinator does not
+        await self.part.when_online()
+        self.log.info("the coordinator has accepted this host")
+
+    async def _wind_down(self) -> None:
+        # the host ends its transfers itself, keeping what is cut; only then do connections end
+        await gatherResults(
+            [
+                Deferred.fromCoroutine(self._factory.drain(DRAIN_SECONDS)),
+                Deferred.fromCoroutine(self.part.stop()),
+            ],
+            consumeErrors=True,
+        )
+
+
+class RedirectService(PartService):
+    """The coordinator: names, and redirects to the hosts that have the bytes."""
+
+
+class GatewayService(PartService):
+    """The cloud for programs on this machine."""
+
+
+# -- making them ----------------------------------------------------------------------------------
+
+
+def make_host(env: Env, config: HostConfig, fatal: Fatal) -> HostService:
+    check_listen(config)
+    client = HttpClient(env)
+    settings = HostSettings(
+        folder=os.path.abspath(config.folder),
+        coordinator=config.coordinator or DEFAULT_COORDINATOR,
+        target_size=config.target_size,
+        addresses=config.addresses or [own_url(config)],
+        access_key=config.access_key,
+        floor=config.floor,
+        zone=config.zone,
+    )
+    return HostService(env, Host(env, client, settings), client, config, fatal)
+
+
+def make_coordinator(env: Env, config: CoordinatorConfig, fatal: Fatal) -> RedirectService:
+    check_listen(config)
+    client = HttpClient(env)
+    settings = CoordinatorSettings(
+        folder=os.path.abspath(config.folder),
+        public_url=config.public_url,
+        allow_private=config.allow_private,
+    )
+    return RedirectService(env, Coordinator(env, client, settings), client, config, fatal)
+
+
+def make_gateway(env: Env, config: GatewayConfig, fatal: Fatal) -> GatewayService:
+    if not is_loopback(config.interface):
+        reason = "it asks for no login, so it listens on this machine only: --interface=127.0.0.1"
+        raise ConfigError(path="the gateway", reason=reason)
+    if config.access_key is None:
+        reason = "an access key is needed: pass -k KEY, or write 'accesskey: KEY' to ~/.pigpen"
+        raise ConfigError(path="the gateway", reason=reason)
+    check_listen(config)
+    client = HttpClient(env)
+    coordinator = config.coordinator or DEFAULT_COORDINATOR
+    session = Session(env, client, coordinator, config.access_key)
+    return GatewayService(env, Gateway(session), client, config, fatal)
+
+
+def check_listen(listen: Listen) -> None:
+    """:raises ConfigError: TLS by halves, or none where others could listen in."""
+    if (listen.certificate is None) != (listen.private_key is None):
+        reason = "--certificate and --private-key belong together: give both"
+        raise ConfigError(path="TLS", reason=reason)
+    if listen.certificate is None and not listen.insecure and not is_loopback(listen.interface):
+        reason = (
+            "plain HTTP there could be read by others: give --certificate and --private-key, or"
+            " --insecure if the network is yours alone"
+        )
+        raise ConfigError(path=f"interface {listen.interface}", reason=reason)
+
+
+def is_loopback(interface: str) -> bool:
+    if interface == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(interface).is_loopback
+    except ValueError:
+        return False
+
+
+def own_url(listen: Listen) -> str:
+    """The URL of a service, as seen from its own machine."""
+    scheme = "http" if listen.certificate is None else "https"
+    name = f"[{listen.interface}]" if ":" in listen.interface else listen.interface
+    return f"{scheme}://{name}:{listen.port}"
+
+
+def _not_listening(listen: Listen, error: BaseException) -> ConfigError:
+    reason = str(error)
+    if isinstance(error, CannotListenError):
+        reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+    where = f"{listen.interface} port {listen.port}"
+    return ConfigError(path=f"cannot listen on {where}", reason=f"{reason}; choose another --port")
+
+
+def _tls_context(env: Env, listen: Listen) -> CertificateOptions:
+    """TLS 1.2 and later, with Twisted's choice of ciphers. :raises ConfigError: no usable PEM."""
+    from OpenSSL import SSL, crypto
+    from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion
+
+    path = listen.certificate or ""
+    try:
+        pem = env.disk.read(os.path.realpath(path), MAX_PEM_BYTES)
+        chain = [Certificate.loadPEM(one).original for one in _CERTIFICATE.findall(pem)]
+        path = listen.private_key or ""
+        text = env.disk.read(os.path.realpath(path), MAX_PEM_BYTES)
+        options = CertificateOptions(
+            privateKey=crypto.load_privatekey(crypto.FILETYPE_PEM, text),
+            certificate=chain[0],
+            extraCertChain=chain[1:],
+            raiseMinimumTo=TLSVersion.TLSv1_2,
+        )
+        options.getContext()
+    except OSError as error:
+        raise ConfigError(path=path, reason=error.strerror or "cannot be read") from None
+    except (SSL.Error, crypto.Error, ValueError, IndexError):
+        reason = "it is no PEM file, or the key and the certificate do not fit each other"
+        raise ConfigError(path=path, reason=reason) from None
+    return options
