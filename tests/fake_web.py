@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IConsumer, ITransport
 from twisted.internet.task import Clock
@@ -17,6 +18,9 @@ from pigpen.http.body import read_all
 from pigpen.http.message import Request, Response
 from pigpen.web.limits import ServerLimits
 from pigpen.web.server import HttpFactory
+
+GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+KIB = 1024
 
 
 class FakeEnv:
@@ -208,3 +212,100 @@ def _dechunk(data: bytes) -> tuple[bytes, bytes]:
         body += data[:count]
         assert data[count : count + 2] == b"\r\n"
         data = data[count + 2 :]
+
+
+def put(body: bytes, fields: bytes = b"") -> bytes:
+    return b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n%b" % (
+        len(body),
+        fields,
+        body,
+    )
+
+
+def put_head(length: int, fields: bytes = b"") -> bytes:
+    return b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%b\r\n" % (length, fields)
+
+
+def statuses(transport: FakeTransport) -> list[int]:
+    return [status for status, _, _ in responses(bytes(transport.written))]
+
+
+def answering(response: Response) -> Function:
+    async def handle(request: Request) -> Response:
+        return response
+
+    return Function(handle)
+
+
+class Held:
+    """A handler that waits until told how to go on; it notes being cancelled."""
+
+    def __init__(self) -> None:
+        self.waits: list[Deferred[Response]] = []
+        self.ended: list[str] = []
+        self.requests: list[Request] = []
+
+    async def handle(self, request: Request) -> Response:
+        self.requests.append(request)
+        self.waits.append(Deferred())
+        try:
+            response = await self.waits[-1]
+        except CancelledError:
+            self.ended.append("cancelled")
+            raise
+        self.ended.append("answered")
+        return response
+
+
+class Chunks:
+    """A body that gives chunks on demand and notes when it is closed."""
+
+    length: int | None = None
+    replayable = False
+    held_back = False
+
+    def __init__(self, *chunks: bytes | Exception, length: int | None = None) -> None:
+        self.left = list(chunks)
+        self.length = length
+        self.asked = 0
+        self.closed = 0
+        self.wait: Deferred[None] | None = None
+
+    def replay(self) -> Chunks:
+        raise AssertionError
+
+    def __aiter__(self) -> Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.asked += 1
+        if self.wait is not None:
+            await self.wait
+        if not self.left:
+            raise StopAsyncIteration
+        chunk = self.left.pop(0)
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class MemoryFile:
+    """A file in memory; ``cached``: whether reading needs no thread; ``reads``: in threads."""
+
+    def __init__(self, data: bytes, cached: bool = True) -> None:
+        self.data = data
+        self.cached = cached
+        self.reads: list[tuple[int, int]] = []
+
+    def fileno(self) -> int | None:
+        return None
+
+    def read_now(self, offset: int, size: int) -> bytes | None:
+        return self.data[offset : offset + size] if self.cached else None
+
+    async def read_at(self, offset: int, size: int) -> bytes:
+        self.reads.append((offset, size))
+        return self.data[offset : offset + size]

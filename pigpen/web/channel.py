@@ -12,11 +12,8 @@ whenever a request is (BODY, ANSWER):
 from __future__ import annotations
 
 import enum
-import types
-from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -25,9 +22,10 @@ from twisted.python.failure import Failure
 
 from pigpen.errors import BodyAborted, PigpenError, RequestTimeout
 from pigpen.http.answers import error_answer
-from pigpen.http.body import Body, BytesBody, FileBody
+from pigpen.http.body import Body, BytesBody
 from pigpen.http.key import Key
-from pigpen.http.message import Caller, Request, Response
+from pigpen.http.message import Caller, Request
+from pigpen.web.answering import Answerer
 from pigpen.web.decoding import ChunkDecoder, Decoder, LengthDecoder
 from pigpen.web.framing import Head
 from pigpen.web.head_reader import HeadReader
@@ -36,11 +34,8 @@ from pigpen.web.request_body import RequestBody
 from pigpen.web.responding import (
     CONTINUE,
     Exchange,
-    Plan,
-    begin_file,
     body_now,
     plan_response,
-    send_body,
 )
 
 if TYPE_CHECKING:
@@ -61,26 +56,6 @@ class Stage(enum.Enum):
     CLOSED = "nobody's"
 
 
-@types.coroutine
-def _resumed(
-    coroutine: Coroutine[Deferred[Any], Any, Response], waiting: Deferred[Any]
-) -> Generator[Deferred[Any], Any, Response]:
-    """Go on with a coroutine whose first step was taken by hand."""
-    try:
-        while True:
-            try:
-                value = yield waiting
-            except Exception as error:  # noqa: BLE001 - passed on, CancelledError too
-                waiting = coroutine.throw(error)
-            else:
-                waiting = coroutine.send(value)
-    except StopIteration as done:
-        response: Response = done.value
-        return response
-    finally:
-        coroutine.close()
-
-
 class HttpChannel(Protocol):
     """Bytes in, handler's responses out, one request at a time, in order."""
 
@@ -96,23 +71,28 @@ class HttpChannel(Protocol):
         #: whether `_run` is on the stack: what it calls must not call it
         self._running = False
         self._reading = True
-        self._close_asked = False
-        self._exchange = Exchange("", True, True)
+        self._answerer = Answerer(factory, self)
+        self.exchange = Exchange("", True, True)
         self._body: RequestBody | None = None
         self._decoder: Decoder | None = None
-        self._task: Deferred[None] | None = None
-        #: keeps the end of the last task in sight
-        self._last: Deferred[None] | None = None
-        #: whether a final response has begun
-        self._answering = False
+        #: whether the handler has the current request
+        self._asked = False
         #: absolute, of the current stage
         self._deadline = 0.0
-        #: when a `FileBody` must have been sent
-        self._cut_at: float | None = None
         #: bytes read in LINGER, or of a body that its reader left
         self._dropped = 0
         #: since when, and at how many bytes, the body's rate is judged
         self._rate_mark = (0.0, 0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody can be answered any more."""
+        return self._stage is Stage.CLOSED
+
+    @property
+    def body_pending(self) -> bool:
+        """Whether part of the request's body has not come."""
+        return self._stage is Stage.BODY
 
     # -- the transport's calls --------------------------------------------------------------------
 
@@ -123,8 +103,8 @@ class HttpChannel(Protocol):
         self._secure = ISSLTransport.providedBy(transport) or isinstance(
             transport, TLSMemoryBIOProtocol
         )
-        self._outlet: Outlet = make_outlet(transport)
-        if isinstance(self._outlet, SocketOutlet):
+        self.outlet: Outlet = make_outlet(transport)
+        if isinstance(self.outlet, SocketOutlet):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)  # a peer that vanished is noticed at last
         self._deadline = self.factory.opened(self) + self._limits.header_seconds
@@ -138,12 +118,12 @@ class HttpChannel(Protocol):
         self._stage = Stage.CLOSED
         self._input = b""
         self.factory.lost(self)
-        body, task = self._body, self._task
+        body = self._body
         told = body is not None and not body.ended and body.reader_waits
         if body is not None and not body.ended:
             body.fail(BodyAborted(received=body.received, reason="the client left"))
-        if task is not None and not told and self._task is task:
-            task.cancel()  # who waits for the body has been told by it, and may clean up
+        if not told:  # who waits for the body has been told by it, and may clean up
+            self._answerer.cancel()
 
     # -- input ------------------------------------------------------------------------------------
 
@@ -186,7 +166,7 @@ class HttpChannel(Protocol):
 
     def _begin(self, head: Head) -> None:
         body: Body
-        self._exchange = Exchange(head.method, head.http11, head.keep_alive)
+        self.exchange = Exchange(head.method, head.http11, head.keep_alive)
         if head.length == 0:
             body = BytesBody()
             self._stage = Stage.ANSWER
@@ -206,9 +186,10 @@ class HttpChannel(Protocol):
                 http11=head.http11,
             )
         except PigpenError as error:
-            self._respond(error_answer(error))
+            self._answerer.respond(error_answer(error))
             return
-        self._ask(request)
+        self._asked = True
+        self._answerer.ask(request)
 
     def _open_body(self, head: Head) -> RequestBody:
         body = RequestBody(head.length, window=self._limits.body_window, held_back=head.expects)
@@ -236,8 +217,8 @@ class HttpChannel(Protocol):
         try:
             data, self._input, complete = decoder.feed(self._input)
         except PigpenError as error:
-            if self._task is None:
-                raise  # nobody was asked yet
+            if not self._asked:
+                raise
             self._break_off(body, error)
             return
         if complete:
@@ -257,151 +238,19 @@ class HttpChannel(Protocol):
         body.fail(error)
 
     def _send_continue(self) -> None:
-        if self._stage is Stage.BODY and not self._answering:
+        if self._stage is Stage.BODY and not self._answerer.begun:
             self._rate_mark = (self.factory.now, 0)
-            self._outlet.write(CONTINUE)
+            self.outlet.write(CONTINUE)
 
-    # -- asking the handler -----------------------------------------------------------------------
+    # -- the response -----------------------------------------------------------------------------
 
-    def _ask(self, request: Request) -> None:
-        """Most handlers answer at once: then no Deferred is made."""
-        coroutine: Any = self.factory.handler.handle(request)
-        try:
-            waiting = coroutine.send(None)
-        except StopIteration as done:
-            response = done.value
-        except Exception as error:  # noqa: BLE001 - every failure of a handler becomes an answer
-            response = self._failed(error)
-        else:
-            self._start(self._later(coroutine, waiting))
-            return
-        self._respond(response)
-
-    def _start(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
-        task = Deferred.fromCoroutine(coroutine)
-        if not task.called:
-            self._task = task
-        self._last = task.addBoth(self._task_over)
-
-    def _task_over(self, result: object) -> None:
-        self._task = None
-        if isinstance(result, Failure) and not (
-            self._stage is Stage.CLOSED and isinstance(result.value, CancelledError | PigpenError)
-        ):
-            self.log.failure("a response could not be sent", failure=result)
-            self._abort()
-
-    async def _later(
-        self, coroutine: Coroutine[Deferred[Any], Any, Response], waiting: Deferred[Any]
-    ) -> None:
-        try:
-            response = await _resumed(coroutine, waiting)
-        except Exception as error:
-            if self._stage is Stage.CLOSED:
-                raise
-            response = self._failed(error)
-        plan, response = self._plan(response)
-        data = self._data_now(response, plan)
-        await self._deliver(response, plan, data)
-
-    def _failed(self, error: Exception) -> Response:
-        """The one place where an exception becomes an answer."""
-        if isinstance(error, PigpenError):
-            return error_answer(error)
-        self.log.failure("a handler failed", failure=Failure(error))  # type: ignore[no-untyped-call]
-        return error_answer(PigpenError())
-
-    # -- output -----------------------------------------------------------------------------------
-
-    def _respond(self, response: Response) -> None:
-        plan, response = self._plan(response)
-        data = self._data_now(response, plan)
-        if data is not None and not self._outlet.blocked:
-            self._outlet.write(plan.head + data if data else plan.head)
-        elif data is not None or not begin_file(self._outlet, response.body, plan):
-            self._start(self._deliver(response, plan, data))
-            return
-        if self._outlet.blocked:
-            self._start(self._flush())
-        else:
-            self._answered()
-
-    def _plan(self, response: Response) -> tuple[Plan, Response]:
-        self._answering = True
-        if self._stage is Stage.BODY or self.factory.draining:
-            self._close_after_this()  # the rest of the body would be taken for a request
-        common = self.factory.common_fields
-        try:
-            plan = plan_response(response, self._exchange, common(response))
-        except Exception as error:  # noqa: BLE001 - whatever a handler returned, we answer
-            if isinstance(response, Response):
-                self._release(response.body)
-            response = self._failed(error)
-            plan = plan_response(response, self._exchange, common(response))
-        if not plan.keep_alive:
-            self._close_after_this()
-        return plan, response
-
-    def _close_after_this(self) -> None:
-        self._exchange.keep_alive = False
-
-    def _data_now(self, response: Response, plan: Plan) -> bytes | None:
-        """The body's bytes if it needs no waiting."""
-        if plan.body:
-            return body_now(response.body)
-        self._release(response.body)
-        return b""
-
-    def _release(self, body: Body) -> None:
-        """Close a body that is not sent."""
-        if type(body) is BytesBody:
-            return
-        closed = Deferred.fromCoroutine(body.aclose())
-        self._last = closed.addErrback(self._close_failed)
-
-    def _close_failed(self, failure: Failure) -> None:
-        self.log.failure("a body could not be closed", failure=failure)
-
-    async def _deliver(self, response: Response, plan: Plan, data: bytes | None) -> None:
-        if self._stage is Stage.CLOSED:
-            await response.body.aclose()
-            return
-        if self._outlet.blocked:
-            await self._outlet.ready()
-        if plan.head:  # else `begin_file` has sent it
-            self._outlet.write(plan.head + data if data else plan.head)
-        if data is None:
-            await self._send(response.body, plan)
-        await self._flush()
-
-    async def _send(self, body: Body, plan: Plan) -> None:
-        if isinstance(body, FileBody):
-            self._cut_at = body.deadline
-        try:
-            await send_body(self._outlet, body, plan)
-        except (PigpenError, OSError) as error:
-            # too late for another answer: only an abort tells the client (P3)
-            self.log.info("a response was cut: {reason}", reason=str(error))
-            self._abort()
-        except Exception:
-            self._abort()
-            raise
-        finally:
-            self._cut_at = None
-
-    async def _flush(self) -> None:
-        if self._outlet.blocked:
-            await self._outlet.ready()
-        self._answered()
-
-    def _answered(self) -> None:
+    def answered(self) -> None:
         """The response is out."""
-        self._task = None
-        self._answering = False
         body, self._body = self._body, None
-        if self._stage is Stage.CLOSED:
+        self._asked = False
+        if self.closed:
             return
-        if self._stage is Stage.BODY or not self._exchange.keep_alive or self.factory.draining:
+        if self._stage is Stage.BODY or not self.exchange.keep_alive or self.factory.draining:
             self._end(body)
             return
         self._stage = Stage.HEAD
@@ -413,10 +262,10 @@ class HttpChannel(Protocol):
 
     def _refuse(self, error: PigpenError) -> None:
         """Answer what is no request; nothing on this connection can be trusted any more."""
-        self._exchange = Exchange("", True, False)
+        self.exchange = Exchange("", True, False)
         response = error_answer(error)
-        plan = plan_response(response, self._exchange, self.factory.common_fields(response))
-        self._outlet.write(plan.head + (body_now(response.body) or b""))
+        plan = plan_response(response, self.exchange, self.factory.common_fields(response))
+        self.outlet.write(plan.head + (body_now(response.body) or b""))
         self._body = None
         self._linger()
 
@@ -436,8 +285,8 @@ class HttpChannel(Protocol):
         self._dropped = len(self._input)
         self._input = b""
         self._deadline = self.factory.now + self._limits.linger_seconds
-        self._outlet.detach()
-        if self._outlet.can_half_close:
+        self.outlet.detach()
+        if self.outlet.can_half_close:
             transport: Any = self.transport
             transport.loseWriteConnection()
         self._adjust_reading()
@@ -446,11 +295,12 @@ class HttpChannel(Protocol):
         """Close once all is sent."""
         self._stage = Stage.CLOSED
         self._deadline = self.factory.now + self._limits.reader_seconds
-        self._outlet.detach()
+        self.outlet.detach()
         assert self.transport is not None
         self.transport.loseConnection()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Close at once, so that the peer sees that something is missing."""
         self._stage = Stage.CLOSED
         transport: Any = self.transport
         transport.abortConnection()
@@ -459,10 +309,6 @@ class HttpChannel(Protocol):
         """Close now if idle; else after the response under way."""
         if self._stage is Stage.HEAD:
             self._close()
-
-    def abort(self) -> None:
-        """Close at once; what is under way is lost."""
-        self._abort()
 
     # -- pace and time ----------------------------------------------------------------------------
 
@@ -490,15 +336,16 @@ class HttpChannel(Protocol):
         return self._stage is Stage.HEAD
 
     def _set_read_size(self, size: int) -> None:
-        if isinstance(self._outlet, SocketOutlet):
+        if isinstance(self.outlet, SocketOutlet):
             transport: Any = self.transport
             transport.bufferSize = size
 
     def check(self, now: float) -> None:
         """Enforce the time limits; the factory calls this every second."""
-        cut = self._cut_at is not None and now >= self._cut_at
-        if cut or self._outlet.stalled(now, self._limits.reader_seconds):
-            self._abort()
+        cut_at = self._answerer.cut_at
+        cut = cut_at is not None and now >= cut_at
+        if cut or self.outlet.stalled(now, self._limits.reader_seconds):
+            self.abort()
         elif self._stage is Stage.BODY:
             self._check_rate(now)
         elif self._stage is not Stage.ANSWER and now >= self._deadline:
@@ -506,8 +353,8 @@ class HttpChannel(Protocol):
 
     def _time_out(self) -> None:
         if self._stage is Stage.CLOSED:
-            self._abort()
-        elif self._stage is Stage.HEAD and not self._outlet.blocked:
+            self.abort()
+        elif self._stage is Stage.HEAD and not self.outlet.blocked:
             if self._reader.begun:
                 self._refuse(RequestTimeout())
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -142,36 +141,32 @@ def begin_file(outlet: Outlet, body: Body, plan: Plan) -> bool:
 
 
 async def send_body(outlet: Outlet, body: Body, plan: Plan) -> None:
-    """Send a body, at the peer's pace. It is closed on every way out.
+    """Send a body, at the peer's pace; the caller closes it.
 
     :raises Exception: it failed, or was shorter or longer than planned: then abort.
     """
     if isinstance(body, FileBody) and isinstance(outlet, SocketOutlet):
         descriptor = body.file.fileno()
         if descriptor is not None:
-            try:
-                await _send_file(outlet, body, descriptor)
-            finally:
-                body.close()
+            await _send_file(outlet, body, descriptor)
             return
     await _send_stream(outlet, body, plan)
 
 
 async def _send_stream(outlet: Outlet, body: Body, plan: Plan) -> None:
     sent = 0
-    async with aclosing(body):
-        async for chunk in body:
-            sent += len(chunk)
-            if plan.length is not None and sent > plan.length:
-                raise TooLarge(limit=plan.length)
-            if plan.chunked:
-                await _send_bytes(outlet, b"%x\r\n%b\r\n" % (len(chunk), chunk))
-            else:
-                await _send_bytes(outlet, chunk)
-        if plan.length is not None and sent < plan.length:
-            raise ShortBody(received=sent, expected=plan.length)
+    async for chunk in body:
+        sent += len(chunk)
+        if plan.length is not None and sent > plan.length:
+            raise TooLarge(limit=plan.length)
         if plan.chunked:
-            await _send_bytes(outlet, b"0\r\n\r\n")
+            await _send_bytes(outlet, b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        else:
+            await _send_bytes(outlet, chunk)
+    if plan.length is not None and sent < plan.length:
+        raise ShortBody(received=sent, expected=plan.length)
+    if plan.chunked:
+        await _send_bytes(outlet, b"0\r\n\r\n")
 
 
 async def _send_bytes(outlet: Outlet, data: bytes) -> None:
