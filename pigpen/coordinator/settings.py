@@ -27,11 +27,13 @@ DUPLICATES_SECONDS = 0.02
 
 
 class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``folder``: where the catalog and the cluster secret lie. ``public_url``: how people reach
-    this coordinator, if a proxy stands before it: https there makes every client a TLS client.
-    ``allow_private``: take hosts at private addresses (a LAN, one machine)."""
+    """``folder``: where the catalog and the cluster secret lie; ``catalog``: the catalog's file, if
+    not there. ``public_url``: how people reach this coordinator, if a proxy stands before it: https
+    there makes every client a TLS client. ``allow_private``: take hosts at private addresses (a
+    LAN, one machine)."""
 
     folder: str
+    catalog: str | None = None
     public_url: wire.Url | None = None
     allow_private: bool = False
     heartbeat_seconds: float = 10

@@ -1,0 +1,249 @@
+"""Coordinator: knows accounts, namespace, hosts and replicas; sends everyone to a host.
+
+/api/LOGIN/KEY   objects and collections      /hosts    what hosts say
+/account         an account about itself      /status, /metrics
+
+FOLDER/cluster-secret    FOLDER/catalog.sqlite
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pigpen.coordinator import accounts, host_rows, namespace, pending
+from pigpen.coordinator.account_api import AccountApi
+from pigpen.coordinator.announcer import Announcer
+from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.downloads import Downloads
+from pigpen.coordinator.entrance import Entrance
+from pigpen.coordinator.expecting import Sender
+from pigpen.coordinator.host_api import HostApi, make_host
+from pigpen.coordinator.hosts import Hosts
+from pigpen.coordinator.listings import Listings
+from pigpen.coordinator.metrics import Metrics
+from pigpen.coordinator.objects import ObjectsApi
+from pigpen.coordinator.openings import Openings
+from pigpen.coordinator.passthrough import Passthrough
+from pigpen.coordinator.secrets import ClusterSecret, load_cluster_secret
+from pigpen.coordinator.settings import CoordinatorSettings
+from pigpen.coordinator.throttle import Throttle
+from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.uploads import Uploads
+from pigpen.env import Env, sleep
+from pigpen.errors import ConfigError, PigpenError, Unavailable
+from pigpen.http import wire
+from pigpen.http.answers import check_method, json_answer
+from pigpen.http.message import Handler, Request, Response
+from pigpen.web.tree import ResourceTree
+
+#: a host not heard of for so long before our start is not asked at once
+REMEMBERED_MS = 3_600_000
+#: rows a sweep handles in one transaction, so that nobody waits long behind it
+SWEEP_ROWS = 1000
+#: sweeps between two counts of blobs by copies, which read every row
+SWEEPS_A_COUNT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What exists while the coordinator runs."""
+
+    catalog: Catalog
+    entrance: Entrance
+    announcer: Announcer
+    tree: ResourceTree
+
+
+class Coordinator:
+    """One coordinator over one folder."""
+
+    log = Logger()
+
+    def __init__(self, env: Env, client: Sender, settings: CoordinatorSettings) -> None:
+        """:param client: `web.client.HttpClient`; its owner closes it."""
+        self._env = env
+        self._client = client
+        self._settings = settings
+        self.hosts = Hosts(env.clock, settings.heartbeat_seconds)
+        self.metrics = Metrics(self.hosts)
+        self._parts: _Parts | None = None
+        self._sweeping: Deferred[None] | None = None
+        self._sweeps = 0
+
+    @property
+    def handler(self) -> Handler:
+        """Serves from `start` to `stop`; before and after it answers 503."""
+        return self
+
+    async def start(self) -> None:
+        """Open the catalog, remember the hosts.
+
+        :raises ConfigError: the folder cannot be used, or another coordinator uses it.
+        """
+        env, settings = self._env, self._settings
+        secret = await env.in_thread(_open_folder, env, settings.folder)
+        path = settings.catalog or f"{settings.folder}/catalog.sqlite"
+        catalog = await Catalog.open(env, path)
+        try:
+            await self._remember_hosts(catalog)
+        except BaseException:
+            await catalog.close()
+            raise
+        self._parts = self._build(catalog, secret)
+        self._sweeping = Deferred.fromCoroutine(self._sweep(self._parts)).addErrback(self._swept)
+
+    async def stop(self) -> None:
+        """Take no more requests; returns when all that was accepted is durable."""
+        parts, self._parts = self._parts, None
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        if parts is not None:
+            parts.announcer.close()
+            await self._note_used(parts)
+            await parts.catalog.close()
+
+    async def handle(self, request: Request) -> Response:
+        """Answer, and count the answer."""
+        try:
+            if self._parts is None:
+                raise Unavailable(reason="the coordinator starts or stops")
+            response = await self._parts.tree.handle(request)
+        except PigpenError as error:
+            self.metrics.answered(request.method, error.status)
+            raise
+        self.metrics.answered(request.method, response.status)
+        return response
+
+    async def make_account(self, login: str, quota: int | None = None) -> str:
+        """A new account. :return: its first access key, which is shown this once.
+
+        :raises BadRequest: the login. :raises Conflict: it is taken.
+        """
+        return await self._catalog.write(_make_account, login, quota)
+
+    async def add_key(self, login: str, label: str = "") -> str:
+        """One more access key for an account. :raises NotFound: there is no such account."""
+        return await self._catalog.write(_add_key, login, label)
+
+    async def set_quota(self, login: str, quota: int | None) -> None:
+        """Change an account's quota in bytes; None: no limit. :raises NotFound: no such account."""
+        await self._catalog.write(_set_quota, login, quota)
+
+    @property
+    def _catalog(self) -> Catalog:
+        if self._parts is None:
+            raise Unavailable(reason="the coordinator has not started")
+        return self._parts.catalog
+
+    def _build(self, catalog: Catalog, secret: ClusterSecret) -> _Parts:
+        env, client, hosts, metrics = self._env, self._client, self.hosts, self.metrics
+        settings = self._settings
+        throttle = Throttle(env.clock, settings.max_failures)
+        entrance = Entrance(env, catalog, throttle)
+        announcer = Announcer(env.clock, client, hosts, secret, metrics)
+        downloads = Downloads(env, client, hosts, announcer, metrics)
+        openings = Openings(env, catalog, entrance, hosts, announcer)
+        passthrough = Passthrough(client, catalog, hosts, metrics)
+        uploads = Uploads(env, entrance, openings, passthrough, metrics)
+        objects = ObjectsApi(settings, entrance, downloads, uploads, Listings(catalog))
+        host_api = HostApi(
+            env, settings, client, catalog, entrance, throttle, hosts, secret, metrics
+        )
+        tree = ResourceTree()
+        tree.mount("/api/", objects)
+        tree.mount("/account", AccountApi(entrance))
+        tree.mount("/hosts", host_api)
+        tree.mount("/status", _Status())
+        tree.mount("/metrics", _Numbers(metrics))
+        return _Parts(catalog, entrance, announcer, tree)
+
+    async def _remember_hosts(self, catalog: Catalog) -> None:
+        """Hosts that were alive before our start get the benefit of the doubt."""
+        now = self._env.clock.seconds()
+        oldest = self._env.wall() * 1000 - REMEMBERED_MS
+        for row in await catalog.read(host_rows.all_hosts):
+            if row.seen >= oldest:
+                self.hosts.add(make_host(row, heard=now))
+
+    # -- now and then -----------------------------------------------------------------------------
+
+    async def _sweep(self, parts: _Parts) -> None:
+        """Until cancelled."""
+        while True:
+            await sleep(self._env, self._settings.sweep_seconds)
+            try:
+                await self._sweep_once(parts)
+            except PigpenError as error:
+                self.log.error("the sweep of the catalog failed: {error}", error=error)
+
+    def _swept(self, failure: Failure) -> None:
+        if not isinstance(failure.value, CancelledError):
+            self.log.failure("the sweep of the catalog ended", failure)
+
+    async def _sweep_once(self, parts: _Parts) -> None:
+        """End writes nobody finished, remove what lay in deleted collections."""
+        while await parts.catalog.write(pending.forget_writes, SWEEP_ROWS) >= SWEEP_ROWS:
+            pass
+        while await parts.catalog.write(namespace.sweep, SWEEP_ROWS) > 0:
+            pass
+        await self._note_used(parts)
+        if self._sweeps % SWEEPS_A_COUNT == 0:
+            online = [host.host_id for host in self.hosts if self.hosts.is_online(host)]
+            self.metrics.set_blobs(await parts.catalog.read(host_rows.blobs_by_copies, online))
+        self._sweeps += 1
+
+    async def _note_used(self, parts: _Parts) -> None:
+        try:
+            await parts.entrance.note_used()
+        except PigpenError as error:
+            self.log.info("last use of keys is not written down: {error}", error=error)
+
+
+class _Status:
+    """GET /status: that we run; anyone may ask."""
+
+    async def handle(self, request: Request) -> Response:
+        check_method(request, "GET", "HEAD")
+        return json_answer(200, {"status": "up"})
+
+
+class _Numbers:
+    """GET /metrics, for Prometheus."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def handle(self, request: Request) -> Response:
+        check_method(request, "GET", "HEAD")
+        return self._metrics.answer()
+
+
+def _open_folder(env: Env, folder: str) -> ClusterSecret:
+    """:raises ConfigError: it cannot be used."""
+    try:
+        env.disk.make_folder(folder)
+        return load_cluster_secret(env, folder)
+    except OSError as error:
+        reason = f"this folder cannot be used: {error.strerror or error}"
+        raise ConfigError(path=folder, reason=reason) from None
+
+
+def _make_account(transaction: Transaction, login: str, quota: int | None) -> str:
+    account_id = accounts.make_account(transaction, login, quota)
+    return accounts.add_key(transaction, account_id, wire.NewKey(label="first")).key
+
+
+def _add_key(transaction: Transaction, login: str, label: str) -> str:
+    account_id = accounts.find_account(transaction, login)
+    return accounts.add_key(transaction, account_id, wire.NewKey(label=label)).key
+
+
+def _set_quota(transaction: Transaction, login: str, quota: int | None) -> None:
+    accounts.set_quota(transaction, accounts.find_account(transaction, login), quota)
+
+
+_is_handler: tuple[type[Handler], ...] = (Coordinator, _Status, _Numbers)

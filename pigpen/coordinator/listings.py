@@ -1,0 +1,90 @@
+"""Listings: GET of a collection, line by line (CLD-50, CLD-51).
+
+One page of the catalog is in memory at a time; the next is read when the client took the last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+
+from pigpen.coordinator import listing
+from pigpen.coordinator.accounts import Principal
+from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.listing import Depth, Page
+from pigpen.coordinator.terms import API, Query
+from pigpen.coordinator.transaction import Transaction
+from pigpen.errors import BadRequest
+from pigpen.http import wire
+from pigpen.http.answers import NDJSON
+from pigpen.http.body import StreamBody
+from pigpen.http.key import Key
+from pigpen.http.message import Headers, Request, Response
+
+_COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
+_DEPTHS: dict[str, Depth] = {"0": "0", "1": "1", "infinity": "infinity"}
+
+
+class Listings:
+    """Answers GET and HEAD of collections whose readers were let in."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def answer(
+        self, request: Request, principal: Principal, key: Key, query: Query
+    ) -> Response:
+        """:param key: the collection; in its stored spelling. :raises BadRequest: the query."""
+        headers = Headers({"Content-Type": NDJSON, "Cache-Control": "no-store"})
+        if not request.key.collection:
+            # what the lines' names are relative to (RFC 9110 8.7)
+            headers["Content-Location"] = f"/{API}" + Key(request.key.names, True).to_path()
+        depth, limit = _depth(query), _limit(query)
+        if request.method == "HEAD":
+            return Response(200, headers)
+        # the first page before the first byte, so that an error is an answer
+        page = await self._page(principal, key, depth, query.get("after") or "", limit)
+        return Response(
+            200, headers, StreamBody(self._lines(principal, key, depth, limit, page), None)
+        )
+
+    async def _page(
+        self, principal: Principal, key: Key, depth: Depth, after: str, limit: int | None
+    ) -> Page:
+        size = listing.PAGE if limit is None else min(limit, listing.PAGE)
+        return await self._catalog.read(_page, principal, key, depth, after, size)
+
+    async def _lines(
+        self, principal: Principal, key: Key, depth: Depth, left: int | None, page: Page
+    ) -> AsyncGenerator[bytes, None]:
+        while True:
+            if page.lines:
+                yield b"".join(wire.encode(line) + b"\n" for line in page.lines)
+            if left is not None:
+                left -= len(page.lines)
+            if page.next is None or left == 0:
+                break
+            page = await self._page(principal, key, depth, page.next, left)
+        yield wire.encode(wire.ListEnd(end=True, next=page.next)) + b"\n"
+
+
+def _page(
+    transaction: Transaction, principal: Principal, key: Key, depth: Depth, after: str, limit: int
+) -> Page:
+    return listing.list_page(transaction, principal, key, depth=depth, after=after, limit=limit)
+
+
+def _depth(query: Query) -> Depth:
+    value = query.get("depth") or "1"
+    if value not in _DEPTHS:
+        raise BadRequest(reason="depth is 0, 1 or infinity")
+    return _DEPTHS[value]
+
+
+def _limit(query: Query) -> int | None:
+    value = query.get("limit")
+    if value is None:
+        return None
+    if not _COUNT.fullmatch(value) or int(value) == 0:
+        raise BadRequest(reason="limit is a number of lines, at least 1")
+    return int(value)

@@ -1,0 +1,175 @@
+"""ObjectsApi: /api/LOGIN/KEY, everything that is done to objects and collections."""
+
+from __future__ import annotations
+
+from pigpen.coordinator import namespace, writes
+from pigpen.coordinator.accounts import Principal
+from pigpen.coordinator.downloads import Downloads
+from pigpen.coordinator.entrance import Entrance
+from pigpen.coordinator.listings import Listings
+from pigpen.coordinator.nodes import Node
+from pigpen.coordinator.settings import CoordinatorSettings
+from pigpen.coordinator.terms import (
+    Query,
+    deep_of,
+    destination_of,
+    overwrite_of,
+    when_of,
+)
+from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.uploads import Uploads
+from pigpen.coordinator.when import When
+from pigpen.errors import BadField, MethodNotAllowed, NotBuilt, NotFound, UnsupportedMediaType
+from pigpen.http.answers import json_answer
+from pigpen.http.key import Key
+from pigpen.http.message import Handler, Headers, Request, Response
+
+METHODS = "GET, HEAD, PUT, DELETE, MKCOL, MOVE, COPY"
+
+
+class ObjectsApi:
+    """Keys are relative to /api/: the first name is the login."""
+
+    def __init__(
+        self,
+        settings: CoordinatorSettings,
+        entrance: Entrance,
+        downloads: Downloads,
+        uploads: Uploads,
+        listings: Listings,
+    ) -> None:
+        self._public_url = settings.public_url
+        self._always_secure = (settings.public_url or "").startswith("https:")
+        self._entrance = entrance
+        self._downloads = downloads
+        self._uploads = uploads
+        self._listings = listings
+
+    async def handle(self, request: Request) -> Response:
+        if not request.key.names:
+            raise NotFound
+        login = request.key.names[0]
+        key = request.key.below(1)
+        query = Query(request)
+        for name in ("properties", "lock", "complaint"):
+            if name in query:
+                await self._entrance.read(request, login, _nothing)
+                raise NotBuilt(reason=f"?{name} is not there yet")
+        method = request.method
+        if method in {"GET", "HEAD"}:
+            return await self._get(request, login, key, query)
+        if method == "PUT":
+            secure = request.secure or self._always_secure
+            return await self._uploads.put(request, login, key, query, secure=secure)
+        if method == "DELETE":
+            return await self._delete(request, login, key, query)
+        if method == "MKCOL":
+            return await self._make_collection(request, login, key, query)
+        if method in {"MOVE", "COPY"}:
+            return await self._transfer(request, login, key, query)
+        raise MethodNotAllowed(method=method, allow=METHODS)
+
+    # -- reads ------------------------------------------------------------------------------------
+
+    async def _get(self, request: Request, login: str, key: Key, query: Query) -> Response:
+        write = query.write_id()
+        if write is not None:
+            state = await self._entrance.read(request, login, _write_state, write)
+            return json_answer(200, state)
+        mode = query.redirect
+        principal, node = await self._entrance.read(request, login, _look, key, query.loose)
+        if node.is_collection:
+            return await self._listings.answer(request, principal, node.key, query)
+        secure = request.secure or self._always_secure
+        account = str(principal.account_id)
+        return await self._downloads.answer(request, node, account, mode, secure=secure)
+
+    # -- changes, in the catalog ------------------------------------------------------------------
+
+    async def _delete(self, request: Request, login: str, key: Key, query: Query) -> Response:
+        write = query.write_id()
+        if write is not None:
+            await self._entrance.write(request, login, _abandon, write)
+        else:
+            when = when_of(request, query)
+            await self._entrance.write(request, login, _delete, key, when)
+        return Response(204)
+
+    async def _make_collection(
+        self, request: Request, login: str, key: Key, query: Query
+    ) -> Response:
+        if request.body.length != 0:
+            raise UnsupportedMediaType(reason="a new collection takes no body yet")
+        await self._entrance.write(request, login, _make_collection, key, when_of(request, query))
+        return Response(201, Headers({"Cache-Control": "no-store"}))
+
+    async def _transfer(self, request: Request, login: str, key: Key, query: Query) -> Response:
+        destination = destination_of(request, login, self._public_url)
+        overwrite, when = overwrite_of(request), when_of(request, query)
+        if request.method == "COPY":
+            deep = deep_of(request)
+            new = await self._entrance.write(
+                request, login, _copy, key, destination, deep, overwrite, when
+            )
+        else:
+            if request.headers.get("Depth", "infinity").strip().lower() != "infinity":
+                raise BadField(field="Depth", reason="a MOVE takes all that lies below")
+            new = await self._entrance.write(
+                request, login, _move, key, destination, overwrite, when
+            )
+        return Response(201 if new else 204, Headers({"Cache-Control": "no-store"}))
+
+
+# -- rules, with who asks in front ----------------------------------------------------------------
+
+
+def _nothing(_: Transaction, __: Principal) -> None:
+    return None
+
+
+def _look(
+    transaction: Transaction, principal: Principal, key: Key, loose: bool
+) -> tuple[Principal, Node]:
+    return principal, namespace.resolve(transaction, principal, key, loose=loose)
+
+
+_write_state = writes.write_state
+_abandon = writes.abandon
+
+
+def _delete(transaction: Transaction, principal: Principal, key: Key, when: When) -> None:
+    namespace.delete(transaction, principal, key, when)
+
+
+def _make_collection(transaction: Transaction, principal: Principal, key: Key, when: When) -> None:
+    namespace.make_collection(transaction, principal, key, when)
+
+
+def _move(
+    transaction: Transaction,
+    principal: Principal,
+    source: Key,
+    destination: Key,
+    overwrite: bool,
+    when: When,
+) -> bool:
+    return namespace.move(
+        transaction, principal, source, destination, overwrite=overwrite, when=when
+    )
+
+
+def _copy(
+    transaction: Transaction,
+    principal: Principal,
+    source: Key,
+    destination: Key,
+    deep: bool,
+    overwrite: bool,
+    when: When,
+) -> bool:
+    return namespace.copy(
+        transaction, principal, source, destination, deep=deep, overwrite=overwrite, when=when
+    )
+
+
+_is_handler: type[Handler] = ObjectsApi

@@ -1,0 +1,133 @@
+"""Passthrough: a PUT whose client cannot follow redirects; the bytes pass through here (CLD-32).
+
+One bounded window lies between client and host: a chunk is asked of the client when the host took
+the one before. After a body byte there is no redirect and no reset: the answer is always ours.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pigpen.coordinator import writes
+from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.counting import CountedBody
+from pigpen.coordinator.expecting import Sender
+from pigpen.coordinator.hosts import Hosts
+from pigpen.coordinator.metrics import Metrics
+from pigpen.coordinator.openings import Opening, Order
+from pigpen.coordinator.stored import state_answer, stored_answer
+from pigpen.errors import Conflict, ConnectionLost, NoAnswer, PigpenError, Unavailable
+from pigpen.http import wire
+from pigpen.http.answers import json_answer
+from pigpen.http.body import Body, read_all
+from pigpen.http.message import Headers, Response
+
+MAX_ANSWER_BYTES = 64 * 1024
+#: refusals of a host that are about the client's bytes: they are passed on
+_PASSED_ON = frozenset({400, 408, 409, 412, 413, 422, 423, 507})
+
+
+class Passthrough:
+    """Sends bodies on to hosts."""
+
+    log = Logger()
+
+    def __init__(self, client: Sender, catalog: Catalog, hosts: Hosts, metrics: Metrics) -> None:
+        self._client = client
+        self._catalog = catalog
+        self._hosts = hosts
+        self._metrics = metrics
+
+    async def send(self, order: Order, opening: Opening, body: Body) -> Response:
+        """Send a body to the host that expects it; its answer becomes ours.
+
+        :raises Unavailable: the host was lost; nothing is stored.
+        :raises PigpenError: the client's body ended early or came too slowly; likewise.
+        """
+        settled = False
+        try:
+            try:
+                status, data = await self._put(opening, body)
+            except NoAnswer as error:
+                settled = True
+                return await self._after_loss(opening, error)
+            response = await self._translate(order, opening, status, data)
+            settled = response.status < 300
+            return response
+        finally:
+            if not settled:
+                self._give_up(opening)
+
+    async def _put(self, opening: Opening, body: Body) -> tuple[int, bytes]:
+        """:raises NoAnswer: the host gave none, or broke off in it."""
+        host = opening.first.host
+        url = host.control_url
+        answer = await self._client.request(
+            "PUT",
+            f"{url}/x/{opening.first.expectation.uuid}",
+            headers=Headers({"Content-Type": "application/octet-stream"}),
+            body=CountedBody(body, self._metrics.bytes_in),
+            pin=host.pin_of(url),
+        )
+        try:
+            return answer.status, await read_all(answer.body, MAX_ANSWER_BYTES)
+        except PigpenError:
+            raise ConnectionLost(peer=url, phase="it answered") from None
+
+    async def _translate(
+        self, order: Order, opening: Opening, status: int, data: bytes
+    ) -> Response:
+        """The host's answer, in our words. :raises PigpenError: it is no clear one."""
+        write = opening.write.write
+        if status in {200, 201}:
+            try:
+                stored = msgspec.json.decode(data, type=wire.Stored)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                return await self._ask(opening)
+            told = 204 if stored.replaced else 201
+            made = wire.ReceiptAnswer(write, told, etag=stored.etag, version=stored.version)
+            return stored_answer(made, mtime=order.wish.modified is not None)
+        if status == 202:
+            # durable, not visible yet: the client asks here, as it knows no host
+            headers = Headers({"Pigpen-Write": write, "Location": f"?write={write}"})
+            return json_answer(202, wire.WriteState("open"), headers)
+        if status not in _PASSED_ON:
+            raise Unavailable(reason=f"the host answered {status}; nothing was stored")
+        try:
+            problem = msgspec.json.decode(data, type=wire.Problem)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            problem = wire.Problem("refused", f"The host answered {status}.")
+        return json_answer(status, problem)
+
+    async def _ask(self, opening: Opening) -> Response:
+        write = opening.write.write
+        state = await self._catalog.read(writes.write_state, opening.principal, write)
+        if state.state != "committed":
+            raise Unavailable(reason="the host said nothing clear, and nothing was stored")
+        return state_answer(state, write)
+
+    async def _after_loss(self, opening: Opening, error: NoAnswer) -> Response:
+        """End a write whose host was lost.
+
+        :return: it was committed before. :raises Unavailable: it was not, and never will be.
+        """
+        self._hosts.suspect(opening.first.host)
+        try:
+            await self._catalog.write(writes.abandon, opening.principal, opening.write.write)
+        except Conflict:
+            return await self._ask(opening)
+        reason = f"the host was lost ({error.code}), and nothing was stored"
+        raise Unavailable(reason=reason) from error
+
+    def _give_up(self, opening: Opening) -> None:
+        """In the background: the client is refused, or gone."""
+        _ = maybeDeferred(
+            self._catalog.write, writes.abandon, opening.principal, opening.write.write
+        ).addErrback(self._not_given_up)
+
+    def _not_given_up(self, failure: Failure) -> None:
+        # committed at the last moment, or it ends by itself in a day
+        self.log.info("a write was not given up: {reason}", reason=failure.getErrorMessage())

@@ -1,0 +1,32 @@
+"""How a PUT ends: one answer for every form of it (CLD-35)."""
+
+from __future__ import annotations
+
+from pigpen.http import wire
+from pigpen.http.answers import json_answer
+from pigpen.http.fields import format_date
+from pigpen.http.message import Headers, Response
+
+
+def stored_answer(answer: wire.ReceiptAnswer, *, mtime: bool = False) -> Response:
+    """201 for a new object, 204 for a replaced one.
+
+    :param mtime: the writer has set Last-Modified: say that it counts (DAV-54).
+    """
+    headers = Headers({"Pigpen-Write": answer.write})
+    if answer.etag is not None:
+        headers["ETag"] = answer.etag
+    if answer.modified is not None:
+        headers["Last-Modified"] = format_date(answer.modified / 1000)
+    if mtime:
+        headers["X-OC-Mtime"] = "accepted"
+    if answer.status == 204:
+        return Response(204, headers)
+    body = wire.Stored(answer.etag or "", answer.version or "", replaced=False)
+    return json_answer(answer.status, body, headers)
+
+
+def state_answer(state: wire.WriteState, write: str) -> Response:
+    """201 or 204 of a write that is known to be committed, without its version."""
+    etag, status = state.etag, state.status or 201
+    return stored_answer(wire.ReceiptAnswer(write, status, etag=etag, version=""))
