@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 SOURCE := pigpen tests benchmarks etc
-JOBS   ?= 2
+TESTS  ?= tests
 POOL   ?= ./pool
 
 # a stamp for each set of packages: it is older than setup.py or pyproject.toml if they changed
@@ -24,8 +24,8 @@ run: $(RUN_STAMP) ## install, and start a whole cloud in ./pool (POOL=FOLDER for
 
 install: $(RUN_STAMP) ## install into .venv only
 
-test: $(TEST_STAMP) ## install, and run all tests
-	$(BIN)/python -b -m twisted.trial --random=0 --jobs=$(JOBS) tests
+test: $(TEST_STAMP) ## install, and run all tests (TESTS=tests.test_config for some)
+	$(BIN)/python -b -m twisted.trial --random=0 $(TESTS)
 
 lint: $(DEV_STAMP) ## style: ruff
 	$(BIN)/ruff check $(SOURCE)
