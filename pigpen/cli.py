@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 
 from pigpen import tap
 from pigpen.errors import ConfigError, OutcomeUnknown, PigpenError
+from pigpen.options import CommandOptions, ServiceOptions, load_user, translated, user_path
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -27,149 +28,42 @@ INTERRUPTED = 130
 #: what a shell shows for a program whose reader went away
 PIPE_CLOSED = 141
 
-STATUS_HELP = """\
-Status at the end: 0 done; 1 failed or refused; 2 the command line or a configuration file is wrong;
-3 it is not known whether it was stored; 130 interrupted; 141 nobody read the output to its end."""
-
 REPORT = "https://github.com/pigpen/pigpen/issues"
-
-#: the spellings of the first pigpen, and what they are now
-OLDER = {
-    "--put": "put",
-    "--get": "get",
-    "--host": "host",
-    "--runserver": "runserver",
-    "--account": "account",
-}
-
-
-class CloudOptions(tap.Interleaved):
-    """Of a command that talks with the cloud."""
-
-    optParameters = tap.parameters(
-        *tap.CLOUD, ("config", None, "Read this file instead of ~/.pigpen.")
-    )
-
-
-class PutOptions(CloudOptions):
-    synopsis = "[options] KEY [FILE]"
-    longdesc = "Store FILE, or standard input, under KEY. " + STATUS_HELP
-    optParameters = tap.parameters(("type", "t", "Content type, for readers over HTTP."))
-    optFlags: ClassVar[tap.Rows] = [["new", "n", "Only if nothing is stored there yet."]]
-
-    def parseArgs(self, key: str, file: str = "-") -> None:
-        self["key"], self["file"] = key, file
-
-
-class GetOptions(CloudOptions):
-    synopsis = "[options] KEY [FILE]"
-    longdesc = (
-        "Write what is stored under KEY to FILE, or to standard output. FILE gets its name when it"
-        " is complete and its SHA-256 is right. " + STATUS_HELP
-    )
-
-    def parseArgs(self, key: str, file: str = "-") -> None:
-        self["key"], self["file"] = key, file
-
-
-class ListOptions(CloudOptions):
-    synopsis = "[options] [KEY]"
-    longdesc = "Show the names below KEY, or all. " + STATUS_HELP
-    optFlags: ClassVar[tap.Rows] = [
-        ["long", "l", "Size and time as well."],
-        ["recursive", "r", "All levels."],
-    ]
-
-    def parseArgs(self, key: str = "/") -> None:
-        self["key"] = key
-
-
-class RemoveOptions(CloudOptions):
-    synopsis = "[options] KEY"
-    longdesc = "Remove what is stored under KEY. " + STATUS_HELP
-    optFlags: ClassVar[tap.Rows] = [["recursive", "r", "A collection, with all in it."]]
-
-    def parseArgs(self, key: str) -> None:
-        self["key"] = key
-
-
-class AccountOptions(CloudOptions):
-    longdesc = "Show the account: what it stores, its quota, its access keys. " + STATUS_HELP
-    optParameters = tap.parameters(
-        ("new-key", None, "Make another access key with this label, and print it."),
-        ("delete-key", None, "End the access key of this id."),
-    )
-
-
-class OperatorOptions(tap.CoordinatorOptions):
-    """As for twistd, and what an operator does while the coordinator is stopped."""
-
-    optParameters = tap.parameters(
-        ("make-account", None, "Make an account of this login, print its access key, and end.")
-    )
-
-
-class Options(usage.Options):
-    """Of ``pigpen``."""
-
-    synopsis = "COMMAND [options]"
-    longdesc = (
-        "`pigpen COMMAND --help` tells more. The older spellings --put KEY, --get KEY, --host DIR"
-        " and --runserver work as well. " + STATUS_HELP
-    )
-    subCommands: ClassVar[tap.Rows] = [
-        ["put", None, PutOptions, "store a file or standard input"],
-        ["get", None, GetOptions, "fetch to a file or standard output"],
-        ["ls", None, ListOptions, "list names"],
-        ["rm", None, RemoveOptions, "remove"],
-        ["account", None, AccountOptions, "show the account, change its access keys"],
-        ["coordinator", None, OperatorOptions, "know accounts, names and hosts"],
-        *[row for row in tap.SERVICES if row[0] != "coordinator"],
-    ]
-
-    opt_version = tap.Interleaved.opt_version
-
-    def postOptions(self) -> None:
-        if self.subCommand is None:
-            raise usage.UsageError("say what to do: pigpen --help shows the commands")
-
-
-def translated(arguments: list[str]) -> list[str]:
-    """A command line in today's spelling: ``-k K --put KEY`` becomes ``put -k K KEY``."""
-    if not arguments or not arguments[0].startswith("-"):
-        return arguments
-    for place, one in enumerate(arguments):
-        name, equals, value = one.partition("=")
-        if name in OLDER:
-            rest = [value] if equals else []
-            return [OLDER[name], *arguments[:place], *rest, *arguments[place + 1 :]]
-        if one in OLDER.values():  # `pigpen -k K account`
-            return [one, *arguments[:place], *arguments[place + 1 :]]
-    return arguments
 
 
 def main() -> None:
     """What the console script runs."""
+    from pigpen.client.console import complain
+
+    try:
+        status = run(sys.argv[1:])
+    except Exception as error:  # the last frame: whatever it is, one sentence
+        if "PIGPEN_DEBUG" in os.environ:
+            raise
+        complain(_unexpected(error))
+        status = FAILED
+    _leave(status)
+
+
+def run(arguments: list[str]) -> int:
+    """Do what was typed. :return: the status to end with."""
     from pigpen.client.console import complain, hide_key
 
-    arguments = sys.argv[1:]
     if any(one.startswith(("-k", "--access-key")) for one in arguments):
         from setproctitle import setproctitle
 
         hide_key(arguments, setproctitle)
-    options = Options()
+    options = CommandOptions()
     try:
         options.parseOptions(translated(arguments))
     except usage.UsageError as error:
         command = options.subCommand or ""
         complain(f"{command + ': ' if command else ''}{error}")
-        sys.exit(USAGE)
+        return USAGE
     chosen: Any = options.subOptions
-    if isinstance(chosen, tap.ServiceOptions) and not chosen.get("make-account"):
-        status = run_service(chosen)
-    else:
-        status = run_command(options.subCommand or "", chosen)
-    _leave(status)
+    if isinstance(chosen, ServiceOptions) and not chosen.get("make-account"):
+        return run_service(chosen)
+    return run_command(options.subCommand or "", chosen)
 
 
 def _leave(status: int) -> None:
@@ -247,11 +141,15 @@ def judge(failure: Failure, stopped: list[int]) -> int:
         if isinstance(error, OutcomeUnknown):
             return UNKNOWN
         return USAGE if isinstance(error, ConfigError) else FAILED
-    complain(
-        f"this should not happen ({type(error).__name__}); set PIGPEN_DEBUG=1 to see more, and"
-        f" please report it: {REPORT}"
-    )
+    complain(_unexpected(error))
     return FAILED
+
+
+def _unexpected(error: BaseException) -> str:
+    name = type(error).__name__
+    return (
+        f"this should not happen ({name}); set PIGPEN_DEBUG=1 to see more, and report it: {REPORT}"
+    )
 
 
 def _log_only_for_debugging() -> None:
@@ -280,8 +178,8 @@ def _who(options: Any) -> tuple[str, str, str | None]:
     """Coordinator, access key and login: of the command line, else of ~/.pigpen."""
     from pigpen.client.console import complain
 
-    path = options["config"] or tap.user_path(os.environ)
-    user, warnings = tap.load_user(os.environ, options["config"])
+    path = options["config"] or user_path(os.environ)
+    user, warnings = load_user(os.environ, options["config"])
     key = options["access-key"]
     if key is None:
         for warning in warnings:
@@ -367,7 +265,12 @@ async def _coordinator(env: Env, options: Any) -> None:
     from pigpen import services
     from pigpen.client import console
 
-    console.show(await services.make_account(env, options.config, options["make-account"]))
+    part = services.make_coordinator(env, options.config, lambda error: None).part
+    await part.start()
+    try:
+        console.show(await part.make_account(options["make-account"]))
+    finally:
+        await part.stop()
 
 
 def _collection_or_key(text: str) -> Any:
@@ -394,7 +297,6 @@ def run_service(options: Any) -> int:
     from twisted.internet import reactor as any_reactor
     from twisted.logger import globalLogBeginner, textFileLogObserver
 
-    from pigpen import services
     from pigpen.client.console import announce, complain
     from pigpen.system import SystemEnv
 
@@ -408,7 +310,7 @@ def run_service(options: Any) -> int:
 
     try:
         env = SystemEnv(reactor)
-        service = services.make(env, options.section, options.config, fatal, announce)
+        service = tap.make(env, options, fatal, announce)
         service.privilegedStartService()
         service.startService()
     except PigpenError as error:

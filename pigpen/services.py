@@ -1,7 +1,7 @@
 """Services: the parts of pigpen as Twisted service trees.
 
     HostService, RedirectService (the coordinator), GatewayService: one part behind one port
-    SoloService: all three in one process
+    pigpen.solo.SoloService: all three in one process
 
 Starting listens first, so that a host is reachable when it registers, then starts the part.
 Stopping takes the same steps back: no new connections, requests under way end or are cut after a
@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from pigpen.client.gateway import Gateway
 from pigpen.client.session import Session
@@ -31,7 +29,6 @@ from pigpen.config import (
     GatewayConfig,
     HostConfig,
     Listen,
-    SoloConfig,
 )
 from pigpen.coordinator.coordinator import Coordinator
 from pigpen.coordinator.settings import CoordinatorSettings
@@ -42,14 +39,11 @@ from pigpen.host.settings import HostSettings
 from pigpen.http.message import Handler
 from pigpen.web.client import HttpClient
 from pigpen.web.server import HttpFactory
+from pigpen.web.tls import tls_factory
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
-    from twisted.internet.ssl import CertificateOptions
     from twisted.python.failure import Failure
-
-MAX_PEM_BYTES = 1024 * 1024
-_CERTIFICATE = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 #: how long requests under way may go on when a service stops
 DRAIN_SECONDS = 10.0
@@ -66,7 +60,10 @@ class Part(Protocol):
     async def stop(self) -> None: ...
 
 
+#: told the error that ends the process
 Fatal = Callable[[PigpenError], None]
+
+log = Logger()
 
 
 class PartService(MultiService):
@@ -99,39 +96,26 @@ class PartService(MultiService):
         if self._port is None:
             self._open_port()
         super().startService()
-        self._starting = Deferred.fromCoroutine(self._start())
-        self._starting.addErrback(self._failed)
+        self._starting = Deferred.fromCoroutine(self._start()).addErrback(end, self._fatal)
 
     async def _start(self) -> None:
         await self.part.start()
         self.log.info("listening on {url}", url=own_url(self._listen))
         self.ready.callback(None)
 
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
-            return
-        if failure.check(PigpenError):
-            self._fatal(failure.value)
-            return
-        self.log.failure("cannot start", failure)
-        self._fatal(PigpenError())
-
     def _open_port(self) -> None:
         listen = self._listen
         factory: Any = self._factory
-        if listen.certificate is not None:
-            factory = TLSMemoryBIOFactory(
-                _tls_context(self._env, listen), False, factory, self._env.clock
-            )
+        if listen.certificate is not None and listen.private_key is not None:
+            factory = tls_factory(self._env, listen.certificate, listen.private_key, factory)
         interface = quoteStringArgument(listen.interface)
         endpoint = self._env.server_endpoint(f"tcp:{listen.port}:interface={interface}")
-        result: list[object] = []
-        opening = endpoint.listen(factory)
-        opening.addBoth(result.append)
-        [outcome] = result  # TCP listens at once
-        if hasattr(outcome, "value"):
-            raise _not_listening(listen, outcome.value)
-        self._port = outcome  # type: ignore[assignment]
+        ports: list[IListeningPort] = []
+        errors: list[Failure] = []
+        _ = endpoint.listen(factory).addCallbacks(ports.append, errors.append)
+        if errors:
+            raise _not_listening(listen, errors[0].value)
+        [self._port] = ports  # TCP listens at once
 
     def stopService(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop())
@@ -141,7 +125,7 @@ class PartService(MultiService):
             if self._starting is not None:
                 self._starting.cancel()
             if self._port is not None:
-                await self._port.stopListening()
+                await maybeDeferred(self._port.stopListening)
             await self._wind_down()
         finally:
             await self._client.close()
@@ -179,9 +163,22 @@ class HostService(PartService):
 class RedirectService(PartService):
     """The coordinator: names, and redirects to the hosts that have the bytes."""
 
+    part: Coordinator
+
 
 class GatewayService(PartService):
     """The cloud for programs on this machine."""
+
+
+def end(failure: Failure, fatal: Fatal) -> None:
+    """Tell why a service cannot start, unless it was stopped meanwhile."""
+    error = failure.value
+    if isinstance(error, CancelledError):
+        return
+    if not isinstance(error, PigpenError):
+        log.failure("cannot start", failure)
+        error = PigpenError()
+    fatal(error)
 
 
 # -- making them ----------------------------------------------------------------------------------
@@ -193,10 +190,10 @@ def make_host(env: Env, config: HostConfig, fatal: Fatal) -> HostService:
     settings = HostSettings(
         folder=os.path.abspath(config.folder),
         coordinator=config.coordinator or DEFAULT_COORDINATOR,
-        target_size=config.target_size,
+        target_size=int(config.target_size),
         addresses=config.addresses or [own_url(config)],
         access_key=config.access_key,
-        floor=config.floor,
+        floor=None if config.floor is None else int(config.floor),
         zone=config.zone,
     )
     return HostService(env, Host(env, client, settings), client, config, fatal)
@@ -262,29 +259,3 @@ def _not_listening(listen: Listen, error: BaseException) -> ConfigError:
         reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
     where = f"{listen.interface} port {listen.port}"
     return ConfigError(path=f"cannot listen on {where}", reason=f"{reason}; choose another --port")
-
-
-def _tls_context(env: Env, listen: Listen) -> CertificateOptions:
-    """TLS 1.2 and later, with Twisted's choice of ciphers. :raises ConfigError: no usable PEM."""
-    from OpenSSL import SSL, crypto
-    from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion
-
-    path = listen.certificate or ""
-    try:
-        pem = env.disk.read(os.path.realpath(path), MAX_PEM_BYTES)
-        chain = [Certificate.loadPEM(one).original for one in _CERTIFICATE.findall(pem)]
-        path = listen.private_key or ""
-        text = env.disk.read(os.path.realpath(path), MAX_PEM_BYTES)
-        options = CertificateOptions(
-            privateKey=crypto.load_privatekey(crypto.FILETYPE_PEM, text),
-            certificate=chain[0],
-            extraCertChain=chain[1:],
-            raiseMinimumTo=TLSVersion.TLSv1_2,
-        )
-        options.getContext()
-    except OSError as error:
-        raise ConfigError(path=path, reason=error.strerror or "cannot be read") from None
-    except (SSL.Error, crypto.Error, ValueError, IndexError):
-        reason = "it is no PEM file, or the key and the certificate do not fit each other"
-        raise ConfigError(path=path, reason=reason) from None
-    return options

@@ -1,0 +1,54 @@
+"""TLS for servers: certificate and key from PEM files, with modern defaults."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from pigpen.env import Env
+from pigpen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from twisted.internet.ssl import CertificateOptions
+
+MAX_PEM_BYTES = 1024 * 1024
+_CERTIFICATE = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def tls_factory(env: Env, certificate: str, private_key: str, factory: Any) -> TLSMemoryBIOFactory:
+    """A protocol factory that speaks TLS on the outside and is `factory` on the inside."""
+    options = server_options(env, certificate, private_key)
+    return TLSMemoryBIOFactory(options, False, factory, env.clock)
+
+
+def server_options(env: Env, certificate: str, private_key: str) -> CertificateOptions:
+    """TLS 1.2 and later, with Twisted's choice of ciphers. Blocks, at a service's start.
+
+    :param certificate: path of the certificate, followed by those up to an authority.
+    :raises ConfigError: a file cannot be read, or holds no usable PEM.
+    """
+    from OpenSSL import SSL, crypto
+    from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion
+
+    path = certificate
+    try:
+        pem = env.disk.read(os.path.realpath(path), MAX_PEM_BYTES)
+        chain = [Certificate.loadPEM(one).original for one in _CERTIFICATE.findall(pem)]
+        path = private_key
+        text = env.disk.read(os.path.realpath(path), MAX_PEM_BYTES)
+        options = CertificateOptions(
+            privateKey=crypto.load_privatekey(crypto.FILETYPE_PEM, text),
+            certificate=chain[0],
+            extraCertChain=chain[1:],
+            raiseMinimumTo=TLSVersion.TLSv1_2,
+        )
+        options.getContext()
+    except OSError as error:
+        raise ConfigError(path=path, reason=error.strerror or "cannot be read") from None
+    except (SSL.Error, crypto.Error, ValueError, IndexError):
+        reason = "it is no PEM file, or the key and the certificate do not fit each other"
+        raise ConfigError(path=path, reason=reason) from None
+    return options
