@@ -50,8 +50,9 @@ class BlobWriter:
     End it with `finish`, `drop`, or `park` and later one of these.
     """
 
-    __slots__ = ("_failure", "_file", "_flushed", "_folder", "_hash", "_hinted", "_lane", "_noted",
-                 "_pending", "_pending_size", "_space", "_written", "blob", "offset")  # fmt: skip
+    __slots__ = ("_broken", "_failure", "_file", "_flushed", "_folder", "_hash", "_hinted", "_lane",
+                 "_noted", "_pending", "_pending_size", "_space", "_written", "blob",
+                 "offset")  # fmt: skip
 
     def __init__(
         self, env: Env, folder: Folder, blob: str, on_error: Callable[[BaseException], None]
@@ -68,6 +69,7 @@ class BlobWriter:
         self._space: Deferred[None] | None = None
         self._failure: BaseException | None = None
         # what follows belongs to the thread
+        self._broken: PigpenError | None = None
         self._file: OpenFile | None = None
         self._hash = hashlib.sha256()
         self._written = self._hinted = self._noted = 0
@@ -149,10 +151,20 @@ class BlobWriter:
     # -- in the lane's thread ----------------------------------------------------------------------
 
     def _append(self, chunks: list[bytes]) -> None:
+        self._check()
         try:
             self._write(chunks)
         except OSError as error:
-            raise durable.what_failed(error) from error
+            self._broken = durable.what_failed(error)
+            raise self._broken from error
+        except PigpenError as error:
+            self._broken = error
+            raise
+
+    def _check(self) -> None:
+        """Bytes that could not be written are missing: what comes after them makes no blob."""
+        if self._broken is not None:
+            raise self._broken
 
     def _write(self, chunks: list[bytes]) -> None:
         file = self._open()
@@ -191,6 +203,7 @@ class BlobWriter:
             raise
 
     def _publish(self, chunks: list[bytes], digest: str | None) -> Written:
+        self._check()
         self._folder.make_leaf(self.blob)
         self._write(chunks)
         sha256 = self._hash.hexdigest()
@@ -207,6 +220,7 @@ class BlobWriter:
         return Written(self._written, sha256, entry.allocated if entry else self._written)
 
     def _park(self, chunks: list[bytes]) -> None:
+        self._check()
         try:
             self._write(chunks)
             self._note(self._open())

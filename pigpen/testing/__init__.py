@@ -10,7 +10,7 @@ from pigpen.testing.env import SimEnv
 from pigpen.testing.faults import Faults, Killed
 from pigpen.testing.network import Network
 from pigpen.testing.transport import SEND_BUFFER_BYTES, WINDOW_BYTES, SimTransport
-from pigpen.testing.world import SimulationError, World
+from pigpen.testing.world import SimulationError, World, quiet_burial
 
 __all__ = [
     "SEND_BUFFER_BYTES",
@@ -25,4 +25,5 @@ __all__ = [
     "SimTransport",
     "SimulationError",
     "World",
+    "quiet_burial",
 ]

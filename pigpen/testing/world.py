@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import random
+import sys
 from collections import deque
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -194,6 +195,24 @@ class World:
             left.append("a logged error: " + formatEvent(self.errors[0]))
         if left:
             raise self._fail("left over: " + "; ".join(left))
+
+
+@contextmanager
+def quiet_burial() -> Iterator[None]:
+    """For tests that kill nodes: what waits in them ends by garbage collection, and Python reports
+    each coroutine that then tries to wait again. Here it does not."""
+    report = sys.unraisablehook
+
+    def heard(unraisable: sys.UnraisableHookArgs) -> None:
+        if str(unraisable.exc_value) != "coroutine ignored GeneratorExit":
+            report(unraisable)
+
+    sys.unraisablehook = heard
+    try:
+        yield
+        gc.collect()
+    finally:
+        sys.unraisablehook = report
 
 
 def _shown(fact: object) -> str:
