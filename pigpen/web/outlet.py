@@ -194,9 +194,7 @@ class SocketOutlet(_Waiting):
         :raises OSError: the file cannot be read, or the connection is lost.
         """
         try:
-            sent = os.sendfile(
-                self._socket.fileno(), descriptor, offset, min(count, SENDFILE_BYTES)
-            )
+            sent = os.sendfile(self._socket.fileno(), descriptor, offset, count)
         except BlockingIOError:
             self._watch()
             return -1

@@ -126,12 +126,13 @@ def begin_file(outlet: Outlet, body: Body, plan: Plan) -> bool:
     if descriptor is None:
         return False
     try:
-        if not _in_memory(body):
+        stretch = _in_memory(body)
+        if not stretch:
             return False
         outlet.write(plan.head, more=True)
         plan.head = b""
         if not outlet.blocked:
-            body.advance(max(0, outlet.sendfile(descriptor, body.offset, body.length or 0)))
+            body.advance(max(0, outlet.sendfile(descriptor, body.offset, stretch)))
     except OSError:
         return False  # `send_body` meets it again, and says so
     if body.sent == body.length:
@@ -184,13 +185,14 @@ async def _send_file(outlet: SocketOutlet, body: FileBody, descriptor: int) -> N
         await outlet.ready()
     while (left := (body.length or 0) - body.sent) > 0:
         offset = body.offset + body.sent
-        if not _in_memory(body):
+        stretch = _in_memory(body)
+        if not stretch:
             data = await body.file.read_at(offset, min(left, CHUNK_BYTES))
             body.advance(len(data))
             await _send_bytes(outlet, data)
             count = len(data)
         else:
-            count = outlet.sendfile(descriptor, offset, left)
+            count = outlet.sendfile(descriptor, offset, stretch)
             body.advance(max(0, count))
         if count == 0:
             raise BodyAborted(received=body.sent, reason="the file became shorter")
@@ -198,12 +200,17 @@ async def _send_file(outlet: SocketOutlet, body: FileBody, descriptor: int) -> N
             await outlet.turn()
 
 
-def _in_memory(body: FileBody) -> bool:
-    """Whether the next stretch of a file is cached; as the system reads ahead, its last byte stands
-    for a short one, both ends for a long one."""
+def _in_memory(body: FileBody) -> int:
+    """How many of a file's next bytes are cached. As the system reads ahead, the last byte stands
+    for a short stretch, both ends for a long one."""
     offset = body.offset + body.sent
-    stretch = min((body.length or 0) - body.sent, SENDFILE_BYTES)
+    left = (body.length or 0) - body.sent
     read_now = body.file.read_now
-    if read_now(offset + stretch - 1, 1) is None:
-        return False
-    return stretch <= CHUNK_BYTES or read_now(offset, 1) is not None
+    stretch = min(left, SENDFILE_BYTES)
+    if stretch > CHUNK_BYTES:
+        if read_now(offset, 1) is None:
+            return 0
+        if read_now(offset + stretch - 1, 1) is not None:
+            return stretch
+    stretch = min(left, CHUNK_BYTES)
+    return stretch if read_now(offset + stretch - 1, 1) is not None else 0
