@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import dataclass
 
 import msgspec
@@ -76,7 +78,14 @@ def _new(disk: Disk, root: str) -> Identity:
         raise ConfigError(path=root, reason=reason)
     identity = Identity()
     try:
+        _sync_parent(disk, root)
         save(disk, root, identity)  # before the first folder: blobs never lie here without it
     except OSError as error:
         raise ConfigError(path=root, reason=f"cannot write here: {error.strerror}") from None
     return identity
+
+
+def _sync_parent(disk: Disk, root: str) -> None:
+    """Make the folder's own name durable: without it a power cut takes all that lies below."""
+    with contextlib.suppress(PermissionError):  # then somebody else made the folder, long ago
+        disk.sync_folder(os.path.dirname(os.path.normpath(root)) or ".")
