@@ -52,8 +52,8 @@ def _committed(receipt: wire.Receipt) -> wire.ReceiptAnswer:
 def main(port: str, control: str) -> None:
     env = SystemEnv(reactor)
     endpoint = env.server_endpoint(f"tcp:{port}:interface=127.0.0.1")
-    endpoint.listen(HttpFactory(env, Stub(control)))
-    reactor.run()  # type: ignore[attr-defined]
+    _ = endpoint.listen(HttpFactory(env, Stub(control)))
+    reactor.run()
 
 
 _is_handler: type[Handler] = Stub

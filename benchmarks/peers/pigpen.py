@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
+import subprocess
 import sys
 import time
 import urllib.error
@@ -12,12 +12,10 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import loads
 from benchmarks.loads import upload
 from benchmarks.peers import MANY_BYTES, Server, write_file
 from benchmarks.process import (
     LOAD_CORE,
-    SERVER_CORE,
     START_SECONDS,
     NotMeasured,
     Process,
@@ -98,11 +96,94 @@ class PigpenCloud(Server):
     name = "pigpen"
     durability = "SHA-256, fsync and commit before the answer"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken = 0
+        self._many: dict[int, list[str]] = {}
+
     def start(self, folder: Path) -> None:
         self.folder = folder
         port, host_port = free_ports(2)
+        catalog, data = folder / "catalog", folder / "data"
+        for path in (catalog, data):
+            path.mkdir()
+        coordinator = [*_PROGRAM, "coordinator", str(catalog), "--allow-private", f"--port={port}"]
+        made = subprocess.run(
+            [*coordinator, "--make-account=bench"], capture_output=True, text=True, timeout=60
+        )
+        if made.returncode:
+            raise NotMeasured(f"pigpen coordinator --make-account: {made.stderr[-300:]}")
+        key = made.stdout.strip()
+        self.headers = [f"Authorization: Bearer {key}"]
+        self.processes.append(Process("pigpen-coordinator", coordinator, folder, env=_path()))
+        self.processes[0].wait_for_port(port)
         self.url = f"http://127.0.0.1:{port}"
-        raise NotMeasured("not yet")
+        host = [*_PROGRAM, "host", str(data), f"--access-key={key}", "--target-size=100G",
+                f"--port={host_port}", f"--coordinator={self.url}"]  # fmt: skip
+        self._host = Process("pigpen-host", host, folder, core=LOAD_CORE, env=_path())
+        self._host.wait_for_port(host_port)
+        self._wait_for_host()
+
+    def stop(self) -> None:
+        host = getattr(self, "_host", None)
+        if host is not None:
+            host.stop()
+        super().stop()
+
+    def _wait_for_host(self) -> None:
+        """Until a write finds a host."""
+        source = self.folder / "first"
+        write_file(source, MANY_BYTES)
+        limit = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.store(source)
+                return
+            except NotMeasured:
+                if time.monotonic() > limit:
+                    raise NotMeasured(f"the host is not used: {self._host.tail()}") from None
+                time.sleep(0.5)
+
+    def store(self, source: Path) -> list[str]:
+        path = f"/api/bench/{source.name}"
+        upload(self.url + path, source, headers=self.headers)
+        return [path]
+
+    def take(self, count: int, size: int) -> list[str]:
+        self._taken += 1
+        return [f"/api/bench/taken/{self._taken}-{number}" for number in range(count)]
+
+    def many_objects(self, count: int) -> list[str]:
+        """Objects of 8 KiB in the catalog: a thousand stored ones, copied as collections."""
+        if count not in self._many:
+            source = self.folder / "small"
+            write_file(source, MANY_BYTES)
+            width = min(count, 1_000)
+            for number in range(width):
+                upload(f"{self.url}/api/bench/many/0/{number}", source, headers=self.headers)
+            for copy in range(1, count // width):
+                self._copy("many/0/", f"many/{copy}/")
+            self._many[count] = [
+                f"/api/bench/many/{number // width}/{number % width}" for number in range(count)
+            ]
+        return self._many[count]
+
+    def _copy(self, source: str, target: str) -> None:
+        url = f"{self.url}/api/bench/"
+        request = urllib.request.Request(
+            url + source,
+            headers={"Destination": url + target, **_fields(self.headers)},
+            method="COPY",
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60):
+                return
+        except urllib.error.HTTPError as error:
+            raise NotMeasured(f"COPY answered {error.code}: {error.read()[:200]!r}") from None
+
+
+def _fields(lines: Sequence[str]) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in lines)
 
 
 def _put(blob: str, size: int, account: str) -> dict[str, object]:
