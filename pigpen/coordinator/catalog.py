@@ -35,6 +35,8 @@ WRITE_BATCH = 512
 #: pages of 4 KiB after which the WAL is copied into the database, by the commit that passes it
 CHECKPOINT_PAGES = 4_000
 BUSY_MS = 5_000
+#: what the writing connection keeps in memory: random ids touch pages all over the file
+WRITER_CACHE_KIB = 8_000
 
 _FULL_DISK = {sqlite3.SQLITE_FULL}
 #: the database can go on after these: only the call that met one fails
@@ -220,6 +222,7 @@ def _configure(connection: sqlite3.Connection, path: str) -> None:
         "trusted_schema": 0,
         "foreign_keys": 1,
         "wal_autocheckpoint": CHECKPOINT_PAGES,
+        "cache_size": -WRITER_CACHE_KIB,
     }
     for name, value in wanted.items():
         connection.execute(f"PRAGMA {name} = {value}").fetchall()
