@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 
+from pigpen.env import sleep
 from pigpen.errors import ConnectFailed, PigpenError
 from pigpen.host.host import Host
 from pigpen.host.settings import HostSettings
@@ -122,6 +123,10 @@ class Kit:
 
     def stop(self) -> None:
         self.env.run(self.host.stop(0))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.env.run(sleep(self.env, seconds), seconds + 1)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.env.run(work)

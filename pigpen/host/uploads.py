@@ -167,7 +167,7 @@ class Upload:
         if part is not None and begin:
             try:
                 await self._tools.tasks.own(part.rehash())
-            except BaseException:
+            except Exception:
                 await parts.discard(part)
                 raise
             return part
@@ -179,7 +179,7 @@ class Upload:
         try:
             await self._receive(writer, reservation)
             written = await writer.finish(self._expected.digest)
-        except BaseException:
+        except Exception:
             await self._give_up(writer, reservation)
             raise
         self._tools.room.wrote(written.allocated - written.length)

@@ -31,6 +31,7 @@ HINT_BYTES = 8 * 1024 * 1024
 #: after so many bytes a restarted host can resume
 NOTE_BYTES = 256 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
+_BLOCK_BYTES = 4096
 
 assert START_BYTES <= MAX_PENDING_BYTES < HINT_BYTES < NOTE_BYTES
 
@@ -42,6 +43,11 @@ class Written:
     length: int
     sha256: str
     allocated: int
+
+
+def _allocated(size: int) -> int:
+    """Whole blocks; the next start counts what the file system really took."""
+    return -(-size // _BLOCK_BYTES) * _BLOCK_BYTES
 
 
 class BlobWriter:
@@ -213,11 +219,10 @@ class BlobWriter:
         durable.sync(file)
         self._file = None
         file.close()
-        entry = self._folder.disk.entry(self._folder.part(self.blob))
         self._folder.publish(self.blob)
         if self._noted:
             self._folder.drop_note(self.blob)
-        return Written(self._written, sha256, entry.allocated if entry else self._written)
+        return Written(self._written, sha256, _allocated(self._written))
 
     def _park(self, chunks: list[bytes]) -> None:
         self._check()
