@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pigpen.testing.inodes import Inode, Names
@@ -60,14 +61,7 @@ class Tree:
 
     def tree(self, path: str = "/") -> dict[str, int]:
         """All files below a folder and their sizes, without an operation."""
-        found: dict[str, int] = {}
-        for name, inode in sorted(self._folder(path).names.items()):
-            below = f"{path.rstrip('/')}/{name}"
-            if inode.kind == "folder":
-                found.update(self.tree(below))
-            else:
-                found[below] = len(inode.live)
-        return found
+        return _sizes(self._folder(path), path.rstrip("/"))
 
     def _plant(self, path: str, kind: str) -> Inode:
         folder = self._root
@@ -86,7 +80,7 @@ class Tree:
     def _now(self) -> float:
         return self.env.wall() if self.env is not None else 0.0
 
-    def _walk(self, names: list[str], path: str) -> Inode:
+    def _walk(self, names: tuple[str, ...], path: str) -> Inode:
         inode = self._root
         for position, name in enumerate(names):
             found = inode.names.get(name)
@@ -124,6 +118,17 @@ class Tree:
         return inode
 
 
-def parts(path: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def parts(path: str) -> tuple[str, ...]:
     """The names of a path; the current folder is the root."""
-    return [name for name in os.path.normpath("/" + path).split("/") if name]
+    return tuple(name for name in os.path.normpath("/" + path).split("/") if name)
+
+
+def _sizes(folder: Inode, path: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, inode in sorted(folder.names.items()):
+        if inode.kind == "folder":
+            found.update(_sizes(inode, f"{path}/{name}"))
+        else:
+            found[f"{path}/{name}"] = len(inode.live)
+    return found
