@@ -10,13 +10,16 @@ catalogs remember stays true. Everything started is killed by `stop`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -200,3 +203,21 @@ class Solo:
     def incoming(self) -> list[Path]:
         """What lies in the host's folder of incomplete uploads."""
         return [path for path in self.pool.rglob("incoming/*") if path.is_file()]
+
+
+_shared: list[Solo] = []
+
+
+def shared_solo() -> Solo:
+    """One solo for all tests that leave it as it was; stopped when the tests have ended.
+
+    Trial has no setUpClass, and starting a solo for each test costs more than most tests.
+    """
+    if not _shared:
+        folder = tempfile.mkdtemp(prefix="pigpen-test-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        solo = Solo(folder)
+        atexit.register(solo.stop)
+        solo.start()
+        _shared.append(solo)
+    return _shared[0]
