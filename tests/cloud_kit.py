@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from pigpen.coordinator.coordinator import Coordinator
 from pigpen.coordinator.settings import CoordinatorSettings
@@ -184,6 +185,16 @@ class Cloud:
         response = await self.client.request(method, url, headers=headers, body=body)
         return Answer(response, await read_all(response.body, 100 * MIB))
 
+    def direct(self, request: Request) -> Answer:
+        """A request as the server would hand it to the coordinator; refusals raise."""
+
+        async def asked() -> Answer:
+            request.headers.setdefault("Authorization", f"Bearer {self.key}")
+            response = await self.coordinator.handler.handle(request)
+            return Answer(response, await read_all(response.body, MIB))
+
+        return self.run(asked())
+
     def put(self, key: str, data: bytes, **fields: str) -> Answer:
         """The JSON form, as pigpen's own client does it."""
         offer = self.ask(
@@ -206,6 +217,21 @@ class Cloud:
             if line.startswith(name + " "):
                 return float(line.split()[-1])
         return 0.0
+
+
+class HeldBody(BytesBody):
+    """A body whose client waits for 100 Continue; it must not be asked for."""
+
+    held_back = True
+
+    def __init__(self, data: bytes = b"", *, length: int | None = None) -> None:
+        super().__init__(data)
+        self.length = length
+        self.asked = False
+
+    async def __anext__(self) -> bytes:
+        self.asked = True
+        return await super().__anext__()
 
 
 class FakeHost:
@@ -309,8 +335,6 @@ class FakeHost:
             return Response(401)
         batch = msgspec.json.decode(await read_all(request.body, MIB), type=list[wire.Expectation])
         if self.hangs:
-            from twisted.internet.defer import Deferred
-
             await Deferred()
         for expectation in batch:
             self.expected[expectation.uuid] = expectation

@@ -39,6 +39,10 @@ class Outcome:
     confirmed: tuple[Confirmed, ...]
     refusals: tuple[int, ...]
 
+    def all_refused(self, status: int) -> bool:
+        """Whether those who answered all said this."""
+        return bool(self.refusals) and set(self.refusals) == {status}
+
 
 class Announcer:
     """Sends expectations to hosts; one `ExpectLane` each."""

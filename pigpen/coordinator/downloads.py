@@ -19,7 +19,7 @@ from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.settings import MAX_DUPLICATES
 from pigpen.env import Env, random_id
-from pigpen.errors import BadAnswer, NoAnswer, NoReplica
+from pigpen.errors import BadAnswer, NoAnswer, NoReplica, TooManyRequests
 from pigpen.http import wire
 from pigpen.http.answers import json_answer
 from pigpen.http.body import BytesBody
@@ -159,7 +159,8 @@ class Downloads:
         at_once: int = 1,
         requests: int | None = None,
     ) -> tuple[Confirmed, ...]:
-        """:raises NoReplica: none of them confirms."""
+        """:raises NoReplica: none of them confirms. :raises TooManyRequests: as the account has
+        too many transfers open (CLD-23)."""
 
         def make(_: Host) -> wire.Expectation:
             return wire.Expectation(
@@ -176,6 +177,8 @@ class Downloads:
         at_once = min(at_once, len(hosts)) or 1
         outcome = await self._announcer.confirm(hosts, make, at_once=at_once)
         if not outcome.confirmed:
+            if outcome.all_refused(429):
+                raise TooManyRequests(reason="over 1,000 transfers of this account wait to begin")
             raise NoReplica
         return outcome.confirmed
 

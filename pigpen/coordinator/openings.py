@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from pigpen.coordinator import writes
 from pigpen.coordinator.accounts import Principal
-from pigpen.coordinator.announcer import Announcer, Confirmed
+from pigpen.coordinator.announcer import Announcer, Confirmed, Outcome
 from pigpen.coordinator.catalog import Catalog
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.hosts import Host, Hosts
@@ -26,7 +26,7 @@ from pigpen.coordinator.settings import transfer_seconds
 from pigpen.coordinator.transaction import Transaction
 from pigpen.coordinator.writes import OpenWrite, WriteWish
 from pigpen.env import Env, random_id
-from pigpen.errors import NoHost, NoRoom
+from pigpen.errors import NoHost, NoRoom, PigpenError, TooManyRequests
 from pigpen.http import wire
 from pigpen.http.message import Request
 
@@ -108,7 +108,9 @@ class Openings:
         if write.answer is not None:
             return Opening(write, principal, ())
         if write.resumed:
-            hosts = [host for host in self._hosts.in_order(write.hosts) if suits(host)]
+            # they may have a part; if they are gone it begins anew elsewhere
+            known = [host for host in self._hosts.in_order(write.hosts) if suits(host)]
+            hosts = known + [host for host in hosts if host not in known]
         return await self._confirm(order, write, principal, hosts, at_once)
 
     async def renew(
@@ -145,10 +147,10 @@ class Openings:
             if not confirmed and not write.resumed:
                 self._withdraw(write)
         if not confirmed:
-            full = outcome.refusals and set(outcome.refusals) == {507}
-            raise NoRoom if full and len(outcome.refusals) == len(hosts) else NoHost
+            raise _refusal(outcome, len(hosts))
         for one in confirmed:
-            one.host.promised += UNKNOWN_BYTES if write.length is None else write.length
+            unknown = min(UNKNOWN_BYTES, one.host.room // 4)
+            one.host.promised += unknown if write.length is None else write.length
         # a host that has a part already goes first
         best = sorted(confirmed, key=lambda one: -one.offset)
         return Opening(write, principal, tuple(best))
@@ -184,6 +186,14 @@ class Openings:
     def _not_withdrawn(self, failure: Failure) -> None:
         # it ends by itself in a day
         self.log.info("a write stays open: {reason}", reason=failure.getErrorMessage())
+
+
+def _refusal(outcome: Outcome, asked: int) -> PigpenError:
+    if outcome.all_refused(507) and len(outcome.refusals) == asked:
+        return NoRoom()
+    if outcome.all_refused(429):
+        return TooManyRequests(reason="over 1,000 transfers of this account wait to begin")
+    return NoHost()
 
 
 def _open(
