@@ -21,6 +21,7 @@ from pigpen.errors import TooLarge, Unauthorized  # noqa: E402
 from pigpen.http.body import BytesBody, FileBody, StreamBody  # noqa: E402
 from pigpen.http.message import Headers, Request, Response  # noqa: E402
 from pigpen.system import SystemEnv  # noqa: E402
+from pigpen.web.limits import ServerLimits  # noqa: E402
 from pigpen.web.server import HttpFactory  # noqa: E402
 
 ENV = SystemEnv(reactor)
@@ -65,7 +66,7 @@ class FileServer:
 
 
 def main() -> None:
-    factory = HttpFactory(ENV, FileServer())
+    factory = HttpFactory(ENV, FileServer(), ServerLimits(linger_seconds=1))
     certificate = trustme.CA().issue_cert("localhost")
     for name, blobs in (
         ("key", [certificate.private_key_pem]),
