@@ -244,7 +244,7 @@ def _entry(name: str, inode: Inode) -> Entry:
         size=len(inode.live),
         allocated=inode.allocated,
         modified=inode.modified,
-        mode=inode.mode,
+        mode=inode.mode or (0o700 if inode.kind == "folder" else 0o600),
         mine=inode.mine,
     )
 

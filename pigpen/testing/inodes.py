@@ -32,7 +32,8 @@ class Inode:
     opens: int = 0
     unlinked: bool = False
     locked: bool = False
-    mode: int = 0o600
+    #: permission bits; 0: 0600, for a folder 0700
+    mode: int = 0
     #: whether it belongs to the node's user, or root
     mine: bool = True
 
