@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator import namespace, properties
+from pigpen.coordinator import copies, namespace, properties
 from pigpen.coordinator.accounts import Principal
 from pigpen.coordinator.listing import list_page
 from pigpen.coordinator.nodes import find
@@ -357,9 +357,9 @@ class CopyTests(NamespaceCase):
         """A tree over the limit is refused before anything is copied."""
         for n in range(5):
             self.put(f"a/{n}")
-        self.patch(namespace, "MAX_COPIED", 5)
+        self.patch(copies, "MAX_COPIED", 5)
         self.assertRaises(Forbidden, self.copy, "a", "b")
-        self.patch(namespace, "MAX_COPIED", 6)
+        self.patch(copies, "MAX_COPIED", 6)
         self.copy("a", "b")
 
     def test_quota(self) -> None:

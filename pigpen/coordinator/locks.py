@@ -1,7 +1,7 @@
 """Locks: which there are, and whether a change may go on (DAV-34, 35, 41, 46). LOCK is `locking`.
 
-An account has few locks, so a change reads all that live and walks up the tree from where it
-happens. Without locks and If field that is one query.
+A change looks up the locks on a node and above it, by index, however many there are elsewhere. An
+account without locks costs one look. Only what takes a whole collection away reads all its locks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from pigpen.coordinator.accounts import Principal
 from pigpen.coordinator.nodes import Node, find, nearest
-from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.transaction import Row, Transaction
 from pigpen.coordinator.when import When
 from pigpen.errors import Locked, PigpenError, PreconditionFailed
 from pigpen.http.if_header import IfField, ResourceState, parse_if
@@ -31,46 +31,55 @@ class Lock(msgspec.Struct, frozen=True):
     expires: int
 
 
+_COLUMNS = "l.token, l.node_id, l.depth, l.exclusive, l.principal, l.owner, l.expires"
+_ALL = f"SELECT {_COLUMNS} FROM locks l WHERE account_id = ? AND expires > ?"  # noqa: S608
+_LINE = (
+    "WITH RECURSIVE line (id, level) AS (SELECT ?, 0 UNION ALL"
+    " SELECT n.parent_id, line.level + 1 FROM nodes n JOIN line ON n.id = line.id"
+    " WHERE n.parent_id IS NOT NULL)"
+)
+_LINE_IDS = _LINE + " SELECT id FROM line ORDER BY level"  # noqa: S608  # own constants
+_LINE_NAMES = (
+    f"{_LINE} SELECT n.name, n.version_id FROM line JOIN nodes n ON n.id = line.id"  # noqa: S608
+    " ORDER BY level"
+)
+_COVERING = (
+    f"{_LINE} SELECT {_COLUMNS} FROM line CROSS JOIN locks l ON l.node_id = line.id"  # noqa: S608
+    " WHERE (line.level = 0 OR l.depth = 1) AND l.expires > ? ORDER BY line.level, l.token"
+)
+
+
+def _lock(row: Row) -> Lock:
+    token, node_id, depth, exclusive, *rest = row
+    return Lock(token, node_id, bool(depth), bool(exclusive), *rest)
+
+
 def live_locks(tx: Transaction, account_id: int) -> list[Lock]:
     """All locks of an account that have not ended."""
-    rows = tx.all(
-        "SELECT token, node_id, depth, exclusive, principal, owner, expires FROM locks"
-        " WHERE account_id = ? AND expires > ?",
-        account_id,
-        tx.now,
-    )
-    return [
-        Lock(token, node_id, bool(depth), bool(exclusive), *rest)
-        for token, node_id, depth, exclusive, *rest in rows
-    ]
+    return [_lock(row) for row in tx.all(_ALL, account_id, tx.now)]
+
+
+def has_locks(tx: Transaction, account_id: int) -> bool:
+    """Whether an account may have any."""
+    return tx.one("SELECT 1 FROM locks WHERE account_id = ? LIMIT 1", account_id) is not None
 
 
 def line_of(tx: Transaction, node_id: int) -> list[int]:
     """A node's id and those above it, up to the root."""
-    rows = tx.all(
-        "WITH RECURSIVE line (id, level) AS (SELECT ?, 0 UNION ALL"
-        " SELECT n.parent_id, line.level + 1 FROM nodes n JOIN line ON n.id = line.id"
-        " WHERE n.parent_id IS NOT NULL)"
-        " SELECT id FROM line ORDER BY level",
-        node_id,
-    )
-    return [row[0] for row in rows]
+    return [row[0] for row in tx.all(_LINE_IDS, node_id)]
 
 
-def covering(tx: Transaction, locks: Iterable[Lock], node_id: int) -> list[Lock]:
-    """The locks on a node itself, and infinite ones above it."""
-    line = line_of(tx, node_id)
-    above = set(line)
-    return [
-        lock
-        for lock in locks
-        if lock.node_id == node_id or (lock.infinite and lock.node_id in above)
-    ]
+def covering(tx: Transaction, node_id: int) -> list[Lock]:
+    """The locks on a node itself, and infinite ones above it, the nearest first."""
+    return [_lock(row) for row in tx.all(_COVERING, node_id, tx.now)]
 
 
-def below(tx: Transaction, locks: Iterable[Lock], node_id: int) -> list[Lock]:
+def below(tx: Transaction, account_id: int, node: Node) -> list[Lock]:
     """The locks on a node and on all that lies below it."""
-    return [lock for lock in locks if node_id in line_of(tx, lock.node_id)]
+    if not node.is_collection:
+        return [lock for lock in covering(tx, node.id) if lock.node_id == node.id]
+    locks = live_locks(tx, account_id)
+    return [lock for lock in locks if node.id in line_of(tx, lock.node_id)]
 
 
 def check(
@@ -86,49 +95,59 @@ def check(
     :param key: what an untagged list is about. :param changed: nodes that change, or whose members
         do. :param emptied: nodes that go or move, with all below them.
     :raises BadField: the If field is malformed. :raises PreconditionFailed: it does not hold.
-    :raises Locked: a token is missing, or another user's.
+    :raises Locked: a token is missing, or another user's; its fact ``roots`` has their keys.
     """
-    locks = live_locks(tx, principal.account_id)
     submitted: frozenset[str] = frozenset()
     if when.if_field is not None:
         field = parse_if(when.if_field)
-        if not _holds(tx, principal, when, key, field, locks):
+        if not _holds(tx, principal, when, key, field):
             raise PreconditionFailed
         submitted = field.tokens
-    if not locks:
+    if not has_locks(tx, principal.account_id):
         return
-    for node_id in dict.fromkeys(node.id for node in changed):
-        _need_token(covering(tx, locks, node_id), submitted, when.principal)
+    locked = [node.id for node in changed]
     for node in emptied:
-        for lock in below(tx, locks, node.id):
-            _need_token(covering(tx, locks, lock.node_id), submitted, when.principal)
+        locked += [lock.node_id for lock in below(tx, principal.account_id, node)]
+    missing = [
+        lock
+        for node_id in dict.fromkeys(locked)
+        for lock in _in_the_way(covering(tx, node_id), submitted, when.principal)
+    ]
+    if missing:
+        raise Locked(roots=roots_of(tx, missing))
 
 
-def _need_token(locks: Sequence[Lock], submitted: frozenset[str], principal: str) -> None:
+def _in_the_way(locks: list[Lock], submitted: frozenset[str], principal: str) -> list[Lock]:
     """One token is enough, as several locks on one node are shared ones."""
-    if locks and not any(lock.token in submitted and lock.principal == principal for lock in locks):
-        raise Locked
+    if any(lock.token in submitted and lock.principal == principal for lock in locks):
+        return []
+    return locks
 
 
-def _holds(
-    tx: Transaction,
-    principal: Principal,
-    when: When,
-    key: Key,
-    field: IfField,
-    locks: Sequence[Lock],
-) -> bool:
+def roots_of(tx: Transaction, locks: Iterable[Lock]) -> tuple[Key, ...]:
+    """Where locks were taken: what a 423 names."""
+    return tuple(key_of(tx, node_id) for node_id in dict.fromkeys(at.node_id for at in locks))
+
+
+def key_of(tx: Transaction, node_id: int) -> Key:
+    """The key that leads to a node now."""
+    rows = tx.all(_LINE_NAMES, node_id)
+    names = tuple(name.decode() for name, _ in reversed(rows[:-1]))
+    return Key(names, rows[0][1] is None)
+
+
+def _holds(tx: Transaction, principal: Principal, when: When, key: Key, field: IfField) -> bool:
     def state_of(tag: str | None) -> ResourceState | None:
         named = key if tag is None else key_of_tag(principal.login, tag)
         if named is None:
             return None
         node = find(tx, principal.root_id, named, loose=when.loose)
         if node is not None:
-            return ResourceState(node.etag, _tokens(covering(tx, locks, node.id)))
+            return ResourceState(node.etag, _tokens(covering(tx, node.id)))
         # a name that is free is covered by infinite locks only
         above = nearest(tx, principal.root_id, named, loose=when.loose)
-        infinite = [lock for lock in locks if lock.infinite]
-        return ResourceState(None, _tokens(covering(tx, infinite, above.id)))
+        infinite = [lock for lock in covering(tx, above.id) if lock.infinite]
+        return ResourceState(None, _tokens(infinite))
 
     return field.holds(state_of)
 
@@ -164,11 +183,22 @@ def end_below(tx: Transaction, account_id: int, node: Node, *, keep: bool = Fals
 
     :param keep: not those on the node itself: `inherit` gives them to what takes its name.
     """
-    for lock in below(tx, live_locks(tx, account_id), node.id):
+    if not has_locks(tx, account_id):
+        return
+    for lock in below(tx, account_id, node):
         if not keep or lock.node_id != node.id:
             tx.run("DELETE FROM locks WHERE token = ?", lock.token)
 
 
-def inherit(tx: Transaction, old_id: int, new_id: int) -> None:
+def forget_locks(tx: Transaction, limit: int = 1000) -> int:
+    """Drop locks that have ended; how many."""
+    rows = tx.all("SELECT token FROM locks WHERE expires <= ? LIMIT ?", tx.now, limit)
+    for row in rows:
+        tx.run("DELETE FROM locks WHERE token = ?", row[0])
+    return len(rows)
+
+
+def inherit(tx: Transaction, account_id: int, old_id: int, new_id: int) -> None:
     """A lock on a name that is written over stays."""
-    tx.run("UPDATE locks SET node_id = ? WHERE node_id = ?", new_id, old_id)
+    if has_locks(tx, account_id):
+        tx.run("UPDATE locks SET node_id = ? WHERE node_id = ?", new_id, old_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pigpen.coordinator import locks, properties
+from pigpen.coordinator import copies, locks, properties
 from pigpen.coordinator.accounts import Principal, check_quota, count_change
 from pigpen.coordinator.nodes import (
     DETACHED,
@@ -19,9 +19,7 @@ from pigpen.coordinator.nodes import (
     find,
     grown_time,
     insert_node,
-    insert_version,
     nearest,
-    new_version_id,
     node_by_id,
     touch,
 )
@@ -37,9 +35,7 @@ from pigpen.errors import (
 )
 from pigpen.http.key import Key
 
-#: nodes one COPY makes at most
-MAX_COPIED: Final = 100_000
-#: rows a sweep or copy handles at a time
+#: rows a sweep handles at a time
 PAGE: Final = 1000
 
 _ALLOWED_ON_COLLECTION = "GET, HEAD, DELETE, COPY, MOVE"
@@ -160,6 +156,31 @@ def delete(tx: Transaction, principal: Principal, key: Key, when: When = ALWAYS)
     touch(tx, node.parent_id)
 
 
+def change_properties(
+    tx: Transaction,
+    principal: Principal,
+    key: Key,
+    changes: properties.Changes,
+    when: When = ALWAYS,
+    modified: int | None = None,
+) -> Node:
+    """PROPPATCH: all changes or none.
+
+    :param modified: Last-Modified it gets, ms (DAV-53); None: it stays.
+    :raises NotFound: nothing there.
+    """
+    node = resolve(tx, principal, key, loose=when.loose)
+    check_conditions(when, "PROPPATCH", node.validators)
+    locks.check(tx, principal, when, key, [node])
+    properties.apply(tx, node.id, changes)
+    if modified is not None:
+        times = grown_time(tx, node, modified)
+        tx.run("UPDATE nodes SET modified = ?, same_second = ? WHERE id = ?", *times, node.id)
+    changed = node_by_id(tx, node.id, node.key)
+    assert changed is not None
+    return changed
+
+
 def move(
     tx: Transaction,
     principal: Principal,
@@ -184,7 +205,7 @@ def move(
     locks.end_below(tx, principal.account_id, node)
     if replaced is not None:
         remove(tx, principal.account_id, replaced, keep_locks=True)
-        locks.inherit(tx, replaced.id, node.id)
+        locks.inherit(tx, principal.account_id, replaced.id, node.id)
     _rename(tx, node, parent, destination.name if replaced is None else replaced.key.name, replaced)
     touch(tx, node.parent_id)
     touch(tx, parent.id)
@@ -210,19 +231,17 @@ def copy(
     node, parent, replaced = _transfer(tx, principal, source, destination, overwrite, when)
     if deep and _lies_below(tx, parent.id, node.id):
         raise Forbidden(reason="a collection cannot be copied into itself")
-    count, length = _measure(tx, node, deep)
-    if count > MAX_COPIED:
-        raise Forbidden(reason=f"one COPY makes at most {MAX_COPIED} names; copy in parts")
+    length = copies.measure(tx, node, deep=deep)
     locks.check(tx, principal, when, source, [parent, *_present(replaced)], _present(replaced))
     check_quota(tx, principal.account_id, length - (replaced.length if replaced else 0))
     name = destination.name if replaced is None else replaced.key.name
     if replaced is not None:
         remove(tx, principal.account_id, replaced, keep_locks=True)
-    made = _copy_node(tx, principal.account_id, node, parent.id, name, replaced)
+    made = copies.copy_node(tx, principal.account_id, node, (parent.id, name), replaced)
     if replaced is not None:
-        locks.inherit(tx, replaced.id, made)
+        locks.inherit(tx, principal.account_id, replaced.id, made)
     if node.is_collection and deep:
-        _copy_members(tx, principal.account_id, node.id, made)
+        copies.copy_members(tx, principal.account_id, node.id, made)
     touch(tx, parent.id)
     return replaced is None
 
@@ -348,67 +367,3 @@ def _rename(tx: Transaction, node: Node, parent: Node, name: str, replaced: Node
         same_second,
         node.id,
     )
-
-
-def _measure(tx: Transaction, node: Node, deep: bool) -> tuple[int, int]:
-    """Nodes and bytes a copy makes; counting stops just over MAX_COPIED."""
-    if not node.is_collection or not deep:
-        return 1, node.length
-    row = tx.one(
-        "WITH RECURSIVE below (id, version_id) AS ("
-        " SELECT id, version_id FROM nodes WHERE id = ?"
-        " UNION ALL SELECT n.id, n.version_id FROM nodes n JOIN below ON n.parent_id = below.id"
-        " LIMIT ?)"
-        " SELECT count(*), total(b.length) FROM below"
-        " LEFT JOIN versions v ON v.id = below.version_id LEFT JOIN blobs b ON b.id = v.blob_id",
-        node.id,
-        MAX_COPIED + 1,
-    )
-    assert row is not None
-    return row[0], int(row[1])
-
-
-def _copy_node(
-    tx: Transaction, account_id: int, node: Node, parent_id: int, name: str, replaced: Node | None
-) -> int:
-    if node.is_collection:
-        made = insert_node(tx, account_id, parent_id, name)
-    else:
-        version_id = new_version_id(tx)
-        times = grown_time(tx, replaced)
-        made = insert_node(tx, account_id, parent_id, name, version_id, times)
-        content = (node.blob_id, node.content_type)
-        insert_version(tx, version_id, made, account_id, content)
-        count_change(tx, account_id, used=node.length, objects=1)
-    properties.copy(tx, node.id, made)
-    return made
-
-
-def _copy_members(tx: Transaction, account_id: int, source_id: int, target_id: int) -> None:
-    waiting = [(source_id, target_id)]
-    objects = used = 0
-    while waiting:
-        source, target = waiting.pop()
-        for node_id, name, blob_id, content_type, length in _members(tx, source):
-            if blob_id is None:
-                made = insert_node(tx, account_id, target, name)
-                waiting.append((node_id, made))
-            else:
-                version_id = new_version_id(tx)
-                made = insert_node(tx, account_id, target, name, version_id)
-                insert_version(tx, version_id, made, account_id, (blob_id, content_type))
-                objects += 1
-                used += length
-            properties.copy(tx, node_id, made)
-    count_change(tx, account_id, used=used, objects=objects)
-
-
-def _members(tx: Transaction, collection_id: int) -> list[tuple[int, str, bytes, str, int]]:
-    """All of them at once: `_measure` has bounded their number."""
-    rows = tx.all(
-        "SELECT n.id, n.name, v.blob_id, v.content_type, b.length FROM nodes n"
-        " LEFT JOIN versions v ON v.id = n.version_id LEFT JOIN blobs b ON b.id = v.blob_id"
-        " WHERE n.parent_id = ? ORDER BY n.sort_name",
-        collection_id,
-    )
-    return [(number, name.decode(), *rest) for number, name, *rest in rows]

@@ -1,0 +1,162 @@
+"""Taking, refreshing and ending locks: the rules of LOCK and UNLOCK (DAV-19, 20, 40 to 47)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+import msgspec
+
+from pigpen.coordinator.accounts import Principal
+from pigpen.coordinator.locks import (
+    Lock,
+    below,
+    check,
+    covering,
+    key_of,
+    live_locks,
+    roots_of,
+)
+from pigpen.coordinator.namespace import resolve
+from pigpen.coordinator.nodes import Node, find
+from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.when import When, check_conditions
+from pigpen.coordinator.writes import WriteWish, store_inline
+from pigpen.errors import (
+    Conflict,
+    Forbidden,
+    InsufficientStorage,
+    Locked,
+    NotFound,
+    PreconditionFailed,
+)
+from pigpen.http.if_header import parse_if
+from pigpen.http.key import Key
+
+#: a client that dies leaves its lock for so long at most
+MAX_SECONDS: Final = 3600
+DEFAULT_SECONDS: Final = 600
+#: of one account; a collection's DELETE looks at each
+MAX_LOCKS: Final = 10_000
+
+
+class LockWish(msgspec.Struct, frozen=True):
+    """What a LOCK asks for. ``owner``: XML as sent."""
+
+    exclusive: bool = True
+    infinite: bool = True
+    owner: str = ""
+    seconds: int = DEFAULT_SECONDS
+
+
+def lock(
+    tx: Transaction, principal: Principal, key: Key, wish: LockWish, when: When
+) -> tuple[Lock, bool]:
+    """Lock a node; a free name becomes an empty object.
+
+    :return: the lock, and whether the object was made (201).
+    :raises Locked: another lock is in the way; its fact ``roots`` has their keys.
+    :raises Conflict: there is no collection to lie in.
+    """
+    node = find(tx, principal.root_id, key, loose=when.loose)
+    made = node is None
+    if node is None:
+        terms = msgspec.structs.replace(when, parents=False)
+        store_inline(tx, principal, WriteWish(key, terms, length=0), b"")
+        node = resolve(tx, principal, key, loose=when.loose)
+    else:
+        node = resolve(tx, principal, key, loose=when.loose)
+        check_conditions(when, "LOCK", node.validators)
+        check(tx, principal, when, key, [])
+    conflicts = [other for other in _meeting(tx, principal, node, wish)
+                 if wish.exclusive or other.exclusive]  # fmt: skip
+    if conflicts:
+        raise Locked(roots=roots_of(tx, conflicts))
+    return _insert(tx, principal, node, wish, when.principal), made
+
+
+def _meeting(tx: Transaction, principal: Principal, node: Node, wish: LockWish) -> list[Lock]:
+    found = covering(tx, node.id)
+    if wish.infinite and node.is_collection:
+        found += below(tx, principal.account_id, node)
+    return found
+
+
+def _insert(tx: Transaction, principal: Principal, node: Node, wish: LockWish, holder: str) -> Lock:
+    count = tx.one("SELECT count(*) FROM locks WHERE account_id = ?", principal.account_id)
+    if count is not None and count[0] >= MAX_LOCKS:
+        raise InsufficientStorage(reason=f"an account has at most {MAX_LOCKS} locks")
+    token = f"urn:uuid:{uuid.UUID(bytes=tx.random.randbytes(16), version=4)}"
+    made = Lock(
+        token, node.id, wish.infinite, wish.exclusive, holder, wish.owner, _end(tx, wish.seconds)
+    )
+    tx.run(
+        "INSERT INTO locks (token, account_id, node_id, depth, exclusive, principal, owner,"
+        " expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        token,
+        principal.account_id,
+        node.id,
+        wish.infinite,
+        wish.exclusive,
+        holder,
+        wish.owner,
+        made.expires,
+    )
+    return made
+
+
+def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when: When) -> Lock:
+    """Give a lock new time: the one whose token the If field submits, also through a member.
+
+    :raises PreconditionFailed: no such lock covers the key, or it is another user's.
+    """
+    node = resolve(tx, principal, key, loose=when.loose)
+    check_conditions(when, "LOCK", node.validators)
+    check(tx, principal, when, key, [])
+    tokens = parse_if(when.if_field).tokens if when.if_field is not None else frozenset()
+    for held in covering(tx, node.id):
+        if held.token in tokens and held.principal == when.principal:
+            expires = _end(tx, seconds)
+            tx.run("UPDATE locks SET expires = ? WHERE token = ?", expires, held.token)
+            return msgspec.structs.replace(held, expires=expires)
+    raise PreconditionFailed
+
+
+def unlock(tx: Transaction, principal: Principal, key: Key, token: str, when: When) -> None:
+    """End a lock, through any key it covers.
+
+    :raises Conflict: it covers another key, or none. :raises Forbidden: it is another user's.
+    """
+    node = resolve(tx, principal, key, loose=when.loose)
+    check_conditions(when, "UNLOCK", node.validators)
+    check(tx, principal, when, key, [])
+    for held in covering(tx, node.id):
+        if held.token == token:
+            if held.principal != when.principal:
+                raise Forbidden(reason="only who took a lock can end it")
+            tx.run("DELETE FROM locks WHERE token = ?", token)
+            return
+    raise Conflict(reason="this lock token is not one of this key")
+
+
+def locks_on(tx: Transaction, node: Node) -> list[tuple[Key, Lock]]:
+    """The locks that cover a node, with where they were taken: its lockdiscovery."""
+    return [(key_of(tx, lock.node_id), lock) for lock in covering(tx, node.id)]
+
+
+def all_locks(tx: Transaction, principal: Principal) -> list[tuple[Key, Lock]]:
+    """Every lock of an account, by key."""
+    found = [(key_of(tx, lock.node_id), lock) for lock in live_locks(tx, principal.account_id)]
+    return sorted(found, key=lambda one: (one[0], one[1].token))
+
+
+def break_lock(tx: Transaction, principal: Principal, token: str) -> None:
+    """The account ends a lock, whoever took it. :raises NotFound: there is none."""
+    if not tx.run(
+        "DELETE FROM locks WHERE token = ? AND account_id = ?", token, principal.account_id
+    ):
+        raise NotFound
+
+
+def _end(tx: Transaction, seconds: int) -> int:
+    return tx.now + 1000 * max(1, min(seconds, MAX_SECONDS))
