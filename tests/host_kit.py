@@ -49,6 +49,7 @@ class FakeCoordinator:
         self.silent: list[Deferred[Response]] = []
         self.mute = False
         self.epoch = 0
+        self.heartbeat_seconds: float = 10
         self.tokens: list[str] = []
 
     async def request(
@@ -79,7 +80,9 @@ class FakeCoordinator:
             self.registrations.append(msgspec.json.decode(data, type=wire.Registration))
             self.epoch += 1
             key = "HOSTKEY" if last == "hosts" else None
-            return json_answer(201, wire.Registered(7, self.epoch, CONTROL, 10, key))
+            return json_answer(
+                201, wire.Registered(7, self.epoch, CONTROL, self.heartbeat_seconds, key)
+            )
         if last == "heartbeat":
             self.heartbeats.append(msgspec.json.decode(data, type=wire.Heartbeat))
             return Response(204)
@@ -188,6 +191,11 @@ class Kit:
         [answer] = self.expect(wire.Expectation(method="PUT", **{**values, **fields}))
         assert answer.status == 204, answer
         return f"/x/{id_of(number)}"
+
+    def expect_status(self, number: int) -> int:
+        """What announcing a small PUT is answered."""
+        one = wire.Expectation(id_of(number), "PUT", id_of(number + 10**6), length=3)
+        return self.statuses(one)[0]
 
     def expect_get(self, blob: str, number: int, **fields: Any) -> str:
         values = {"uuid": id_of(number + 5 * 10**6), "blob": blob, **fields}
