@@ -14,6 +14,7 @@ from OpenSSL import SSL
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
@@ -32,7 +33,7 @@ from zope.interface import implementer
 from pigpen.env import Env
 from pigpen.errors import ConnectFailed
 
-#: an answer's status line and fields; ours send well below 4 KiB
+#: an answer's status line and fields, give or take what is read at once; ours are below 4 KiB
 MAX_HEAD_BYTES = 64 * 1024
 #: read from a socket at once; below a body's window, so that a quick reader never pauses it
 READ_BYTES = 128 * 1024
@@ -138,10 +139,10 @@ class ClientProtocol(HTTP11ClientProtocol):
         if self._state == "TRANSMITTING_AFTER_RECEIVING_RESPONSE" and self._currentRequest:
             self._early = True
             self._currentRequest.stopWriting()
-        if not self._early:
+        if not self._early and isinstance(reason.value, ConnectionDone):
             super()._giveUp(reason)  # type: ignore[no-untyped-call]
             return
-        # closing politely would first send what the peer will not read
+        # closing politely would first send what the peer will not read, or read its nonsense
         self.abort_now()
         self._disconnectParser(reason)  # type: ignore[no-untyped-call]
 

@@ -51,6 +51,7 @@ _FAILED = (
     RequestNotSent,
     CancelledError,
     ConnectError,
+    ConnectingCancelledError,
     ConnectionClosed,
     DNSLookupError,
     TLSError,

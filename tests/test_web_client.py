@@ -1,0 +1,610 @@
+"""HttpClient against a server that misbehaves, byte by byte, on the memory network.
+
+Time passes only in `go`; `start` and `answer` let the network deliver. The numbers P1 to P15 are
+the Twisted pitfalls of CMB-90.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from pigpen.env import sleep
+from pigpen.errors import (
+    BadAnswer,
+    BadField,
+    BodyAborted,
+    ConnectFailed,
+    ConnectionLost,
+    PigpenError,
+    ShortBody,
+    TimedOut,
+    TooLarge,
+)
+from pigpen.http.body import WINDOW_BYTES, Body, BytesBody, PushBody, StreamBody, read_all
+from pigpen.http.message import Headers
+from pigpen.web.client import ClientLimits
+from tests.raw_server import OK, ClientCase
+
+CHUNK = 64 * 1024
+
+
+async def endless(counted: list[int]) -> AsyncGenerator[bytes, None]:
+    while True:
+        counted.append(CHUNK)
+        yield bytes(CHUNK)
+
+
+def chunked(*parts: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+class RequestTests(ClientCase):
+    def test_what_is_sent(self) -> None:
+        """Target and fields go out as given; what is about the connection is ours."""
+        headers = Headers([("X-A", "1"), ("X-A", "2"), ("Range", "bytes=0-1"),
+                           ("Connection", "close"), ("Host", "evil"), ("Expect", "x"),
+                           ("Content-Length", "9"), ("Transfer-Encoding", "x")])  # fmt: skip
+        url = "http://far:80/a%2Fb/%7Ec//d?x=%20&y#f"
+        done = Deferred.fromCoroutine(self.client.request("GET", url, headers=headers))
+        self.go()
+        head, *fields = self.connection.data.decode().split("\r\n")
+        self.assertEqual(head, "GET /a%2Fb/%7Ec//d?x=%20&y HTTP/1.1")
+        expected = ["Host: far", "Range: bytes=0-1", "User-Agent: pigpen", "X-A: 1", "X-A: 2"]
+        self.assertEqual(sorted(field for field in fields if field), expected)
+        self.answer()
+        self.assertEqual(self.read(self.successResultOf(done)), b"ok")
+
+    def test_bodies(self) -> None:
+        """A body of known length has Content-Length, another is chunked, none is none."""
+
+        async def parts() -> AsyncGenerator[bytes, None]:
+            yield b"abc"
+            yield b"de"
+
+        cases: list[tuple[str, Body | None, bytes]] = [
+            ("PUT", BytesBody(b"abc"), b"Content-Length: 3\r\n"),
+            ("PUT", StreamBody(parts(), 5), b"Content-Length: 5\r\n"),
+            ("PUT", StreamBody(parts()), b"Transfer-Encoding: chunked\r\n"),
+            ("PUT", None, b"Content-Length: 0\r\n"),
+            ("PUT", BytesBody(b""), b"Content-Length: 0\r\n"),
+        ]
+        tails = [b"abc", b"abcde", b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"", b""]
+        for (method, body, field), tail in zip(cases, tails, strict=True):
+            done = self.start(method, body=body)
+            head, _, rest = self.connection.data.partition(b"\r\n\r\n")
+            self.assertIn(field, head + b"\r\n")
+            self.assertEqual(rest, tail)
+            self.connection.data = b""
+            self.answer()
+            self.read(self.successResultOf(done))
+        done = self.start("GET")
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertNotIn(b"Content-Length", self.connection.data)
+
+    def test_fields_that_would_split(self) -> None:
+        """A value with a line break, NUL or other control character is refused, not repaired."""
+        for name, value in (("X", "a\r\nY: b"), ("X", "a\0"), ("X", "\x7f"), ("X", "ä€"),
+                            ("X Y", "a"), ("X:", "a"), ("", "a")):  # fmt: skip
+            self.failureResultOf(self.start(headers=Headers([(name, value)])), BadField)
+        self.assertEqual(self.server.connections, [])
+
+    def test_urls(self) -> None:
+        """What is no plain http or https URL is not asked."""
+        for url in ("/x", "file:///etc/passwd", "http:///x", "http://u:p@far/", "http://far:99999/",
+                    "http://fär/", "", "http://far:x/", "ftp://far/"):  # fmt: skip
+            done = Deferred.fromCoroutine(self.client.request("GET", url))
+            self.failureResultOf(done, ConnectFailed)
+        done = Deferred.fromCoroutine(self.client.request("GET", "http://far/", pin="x"))
+        self.failureResultOf(done, ConnectFailed)
+
+
+class AnswerTests(ClientCase):
+    def test_fields(self) -> None:
+        """All fields come, twice where sent twice; Content-Length too (P5)."""
+        done = self.start()
+        self.answer(b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: \xe9\r\nContent-Length: 2\r\n\r\nok")
+        response = self.successResultOf(done)
+        self.assertEqual(response.headers.getall("X-A"), ["1", "\xe9"])
+        self.assertEqual((response.headers["Content-Length"], response.body.length), ("2", 2))
+        self.assertEqual(self.read(response), b"ok")
+
+    def test_without_body(self) -> None:
+        """HEAD, 204 and 304 have no body; the connection is kept."""
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"
+        done = self.start("HEAD")
+        self.answer(head)
+        response = self.successResultOf(done)
+        self.assertEqual((response.headers["Content-Length"], self.read(response)), ("99", b""))
+        self.assertEqual(self.fetch(data=b"HTTP/1.1 204 No\r\n\r\n"), b"")
+        self.assertEqual(self.fetch(data=b"HTTP/1.1 304 No\r\nContent-Length: 9\r\n\r\n"), b"")
+        self.assertEqual(len(self.server.connections), 1)
+
+    def test_any_status(self) -> None:
+        """Every status is an answer; no redirect is followed (P7), no cookie kept."""
+        for code in (201, 302, 307, 401, 404, 500, 599):
+            done = self.start()
+            self.answer(
+                b"HTTP/1.1 %d X\r\nLocation: http://far/y\r\nSet-Cookie: a=b\r\n"
+                b"Content-Length: 0\r\n\r\n" % code
+            )
+            self.assertEqual(self.successResultOf(done).status, code)
+        self.assertEqual(self.connection.data.count(b"GET /x HTTP/1.1"), 7)
+        self.assertNotIn(b"Cookie", self.connection.data)
+
+    def test_informational(self) -> None:
+        """1xx before the answer are passed over."""
+        data = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + OK
+        self.assertEqual(self.fetch(data=data), b"ok")
+
+    def test_chunked(self) -> None:
+        self.assertEqual(self.fetch(data=chunked(b"abc", b"de", b"")), b"abcde")
+
+    def test_every_split(self) -> None:
+        """Segments may end anywhere."""
+        for data in (OK, chunked(b"o", b"k", b"")):
+            for position in range(1, len(data)):
+                done = self.start()
+                self.answer(data[:position])
+                self.answer(data[position:])
+                self.assertEqual(self.read(self.successResultOf(done)), b"ok")
+        self.assertEqual(len(self.server.connections), 1)
+
+    def test_cut_at_every_byte(self) -> None:
+        """A reset or close at any byte is an error, unless all bytes had come (N1, N3, P12)."""
+        for data in (OK, chunked(b"abc", b"de", b""), b"HTTP/1.1 200 OK\r\n\r\nuntil close"):
+            for position in range(len(data) + 1):
+                for how in ("abortConnection", "loseConnection"):
+                    self.check_cut(data, position, how)
+
+    def check_cut(self, data: bytes, position: int, how: str) -> None:
+        done = self.start("PUT")
+        self.connection.send(data[:position])
+        self.go()
+        getattr(self.connection.transport, how)()
+        self.go()
+        complete = position == len(data) and b"until close" not in data
+        try:
+            response = self.world.run(done)
+            self.assertEqual(len(self.read(response)), 2 if data == OK else 5)
+            self.assertTrue(complete)
+        except (ConnectionLost, BodyAborted):
+            self.assertFalse(complete)
+
+    def test_nonsense(self) -> None:
+        """What is no HTTP/1.1 answer is BadAnswer, and the connection is gone."""
+        lines = b"A: b\r\n" * 40_000
+        for data in (
+            b"nonsense\r\n\r\n",
+            b"HTTP/1.1 abc\r\n\r\n",
+            b"HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n",
+        ):
+            for method in ("GET", "PUT"):
+                done = self.start(method, body=PushBody() if method == "PUT" else None)
+                self.answer(data)
+                self.failureResultOf(done, BadAnswer)
+                self.go()
+                self.assertIsNotNone(self.connection.lost)
+
+    def test_bad_chunks(self) -> None:
+        """A malformed chunked body is an abort."""
+        done = self.start()
+        self.answer(chunked(b"abc") + b"xyz\r\n")
+        self.assertRaises(BodyAborted, self.read, self.successResultOf(done))
+
+
+class ConnectionTests(ClientCase):
+    limits = ClientLimits(connections=8)
+
+    def test_kept(self) -> None:
+        """A connection is used again when its answer was read to the end."""
+        for _ in range(3):
+            self.fetch()
+        self.assertEqual(len(self.server.connections), 1)
+
+    def test_closed_early(self) -> None:
+        """Closing an unread body cuts the connection at once; the next request has a new one."""
+        done = self.start()
+        self.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        self.world.run(self.successResultOf(done).body.aclose())
+        self.go()
+        self.assertIsNotNone(self.connection.lost)
+        self.fetch()
+        self.assertEqual(len(self.server.connections), 2)
+
+    def test_how_many(self) -> None:
+        """Of 20 requests at once 8 have a connection, the others wait in line (P6)."""
+        requests = [self.start() for _ in range(20)]
+        self.assertEqual(len(self.server.connections), 8)
+        requests[15].cancel()
+        self.failureResultOf(requests.pop(15), CancelledError)
+        self.server.answer = OK
+        for connection in self.server.connections:
+            connection.send(OK)
+        for request in requests:
+            self.assertEqual(self.read(self.world.run(request)), b"ok")
+        self.assertEqual(len(self.server.connections), 8)
+
+    def test_idle_connections_end(self) -> None:
+        """An idle connection is closed before a server would do so."""
+        self.fetch()
+        self.go(50)
+        self.assertIsNotNone(self.connection.lost)
+
+    def test_unasked_bytes(self) -> None:
+        """A connection on which bytes come unasked is not used again."""
+        self.fetch()
+        self.answer(OK)
+        self.go()
+        self.assertIsNotNone(self.connection.lost)
+        self.assertEqual(self.fetch(data=OK), b"ok")
+
+    def test_close(self) -> None:
+        """Closing the client cuts what runs; its callers hear so."""
+        waiting = self.start()
+        reading = self.start()
+        self.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        body = self.successResultOf(reading).body
+        self.world.run(self.client.close())
+        self.failureResultOf(waiting, ConnectionLost)
+        self.assertRaises(ConnectionLost, self.world.run, read_all(body, 99))
+        self.failureResultOf(self.start(), ConnectFailed)
+
+
+class StaleTests(ClientCase):
+    """An idle connection that the server closes just as we send (N5)."""
+
+    def on_stale(self, method: str, **options: Any) -> Deferred[Any]:
+        self.fetch()
+        self.world.network.partition("near", "far")
+        done = self.start(method, **options)
+        stale = self.connection
+        self.world.network.heal()
+        stale.transport.abortConnection()
+        self.go()
+        self.assertNotIn(b"PUT", stale.data)
+        return done
+
+    def test_get(self) -> None:
+        """GET is sent once more, on a new connection."""
+        done = self.on_stale("GET")
+        self.assertEqual(len(self.server.connections), 2)
+        self.answer()
+        self.assertEqual(self.read(self.successResultOf(done)), b"ok")
+
+    def test_delete(self) -> None:
+        """DELETE is not (P10)."""
+        self.failureResultOf(self.on_stale("DELETE"), ConnectionLost)
+        self.assertEqual(len(self.server.connections), 1)
+
+    def test_put(self) -> None:
+        """Nor a PUT whose body was asked for."""
+        self.failureResultOf(self.on_stale("PUT", body=BytesBody(b"x")), ConnectionLost)
+
+    def test_repeatable(self) -> None:
+        """A POST whose caller knows better is, with its body."""
+        done = self.on_stale("POST", body=BytesBody(b"xyz"), repeatable=True)
+        self.assertTrue(self.connection.data.endswith(b"xyz"))
+        self.answer()
+        self.assertEqual(self.successResultOf(done).status, 200)
+
+    def test_once(self) -> None:
+        """A new connection that is closed is no stale one."""
+        done = self.start()
+        self.connection.transport.abortConnection()
+        self.go()
+        self.failureResultOf(done, ConnectionLost)
+        self.assertEqual(len(self.server.connections), 1)
+
+    def test_answer_began(self) -> None:
+        """Nor is one that had begun to answer."""
+        self.fetch()
+        done = self.start()
+        self.answer(b"HTTP/1.1 2")
+        self.connection.transport.abortConnection()
+        self.go()
+        self.failureResultOf(done, ConnectionLost)
+
+
+class TimeTests(ClientCase):
+    """Each phase has its limit, and the error names it (CMB-8, N2, P15)."""
+
+    def failed(self, done: Deferred[Any], phase: str, seconds: float) -> None:
+        error = self.failureResultOf(done, TimedOut).value
+        facts = {"peer": "far:80", "phase": phase, "seconds": seconds}
+        self.assertEqual(error.facts, facts)
+
+    def test_connect(self) -> None:
+        self.world.network.partition("near", "far")
+        done = self.start()
+        self.go(4.9)
+        self.assertNoResult(done)
+        self.go(0.1)
+        self.failed(done, "connecting", 5)
+
+    def test_refused(self) -> None:
+        """A closed port is no silence: it is known at once."""
+        done = Deferred.fromCoroutine(self.client.request("GET", "http://far:81/"))
+        self.go()
+        error = self.failureResultOf(done, ConnectFailed).value
+        self.assertEqual(error.facts["peer"], "far:81")
+
+    def test_first_byte(self) -> None:
+        done = self.start()
+        self.go(30)
+        self.failed(done, "preparing the answer", 30)
+
+    def test_dripping_head(self) -> None:
+        """A head that comes a byte at a time is late as a whole."""
+        done = self.start()
+        for position in range(4):
+            self.answer(OK[position : position + 1])
+            self.go(8)
+        self.failed(done, "preparing the answer", 30)
+
+    def begun(self) -> Body:
+        done = self.start()
+        self.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\nok")
+        return self.successResultOf(done).body
+
+    def test_idle(self) -> None:
+        """A body that stops coming fails its reader; what came is not lost."""
+        body = self.begun()
+        self.go(20)
+        self.answer(b"more")
+        self.assertEqual(self.world.run(_take(body, 6)), b"okmore")
+        reading = Deferred.fromCoroutine(_take(body, 1))
+        self.go(29)
+        self.assertNoResult(reading)
+        self.go(1)
+        self.failed(reading, "sending the answer", 30)
+        self.go()
+        self.assertIsNotNone(self.connection.lost)
+
+    def test_our_own_pause(self) -> None:
+        """While we do not read, the peer is not late (P11 on our side)."""
+        body = self.begun()
+        self.answer(bytes(2 * WINDOW_BYTES))
+        self.go(300)
+        self.assertGreaterEqual(len(self.world.run(_take(body, WINDOW_BYTES))), WINDOW_BYTES)
+        self.assertIsNone(self.connection.lost)
+        self.world.run(body.aclose())
+
+    def test_our_own_slow_source(self) -> None:
+        """While our source has nothing to send, the peer is not late."""
+        source = PushBody()
+        done = self.start("PUT", body=source)
+        self.go(300)
+        source.push(b"abc")
+        source.finish()
+        self.go()
+        self.answer()
+        self.assertEqual(self.successResultOf(done).status, 200)
+
+    def test_peer_does_not_take(self) -> None:
+        """A peer that stops reading is late."""
+        counted: list[int] = []
+        done = Deferred.fromCoroutine(
+            self.client.request("PUT", "http://far/x", body=StreamBody(endless(counted)))
+        )
+        self.go(0.004)
+        self.connection.transport.pauseProducing()
+        self.go(29)
+        self.assertNoResult(done)
+        self.go(2)
+        self.failed(done, "taking the request", 30)
+
+    def test_deadline(self) -> None:
+        """The deadline ends all, however busy it is; the body too."""
+        deadline = self.near.clock.seconds() + 12
+        done = self.start(deadline=deadline)
+        self.go(5)
+        self.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nok")
+        body = self.successResultOf(done).body
+        reading = Deferred.fromCoroutine(read_all(body, 999))
+        for _ in range(8):
+            self.answer(b".")
+            self.go(0.9)
+        self.failureResultOf(reading, TimedOut)
+
+    def test_deadline_in_line(self) -> None:
+        """Waiting for a free connection counts."""
+        busy = [self.start() for _ in range(64)]
+        late = self.start(deadline=self.near.clock.seconds() + 3)
+        self.go(3)
+        error = self.failureResultOf(late, TimedOut).value
+        self.assertEqual(error.facts["phase"], "waiting for a free connection")
+        for request in busy:
+            request.cancel()
+            self.failureResultOf(request, CancelledError)
+
+
+class PushBackTests(ClientCase):
+    def test_reader_stops(self) -> None:
+        """Of an endless body a reader that stops costs a bounded window (P1, P2, P4)."""
+        done = self.start()
+        total = 20 * WINDOW_BYTES
+        self.answer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % total + bytes(total))
+        body = self.successResultOf(done).body
+        assert isinstance(body, PushBody)
+        self.assertLessEqual(body.buffered, 2 * WINDOW_BYTES)
+        self.assertEqual(len(self.world.run(_take(body, total))), total)
+        self.world.run(body.aclose())
+        self.assertEqual(self.fetch(), b"ok")
+
+    def test_peer_stops(self) -> None:
+        """A peer that stops reading stops our source."""
+        counted: list[int] = []
+        done = Deferred.fromCoroutine(
+            self.client.request("PUT", "http://far/x", body=StreamBody(endless(counted)))
+        )
+        self.go(0.004)
+        self.connection.transport.pauseProducing()
+        self.go(1)
+        before = len(counted)
+        self.go(20)
+        self.assertEqual(len(counted), before)
+        self.assertLess(sum(counted) - len(self.connection.data), 6 * CHUNK)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+
+
+class SourceTests(ClientCase):
+    """A request body that fails must never look complete."""
+
+    def aborted(self, done: Deferred[Any], error: type[PigpenError]) -> None:
+        self.failureResultOf(done, error)
+        self.go()
+        self.assertIsNotNone(self.connection.lost)
+        self.assertNotIn(b"0\r\n\r\n", self.connection.data)
+
+    def test_fails(self) -> None:
+        """Its own error is raised, and the peer sees an abort."""
+        for length in (None, 10):
+            source = PushBody(length)
+            done = self.start("PUT", body=source)
+            source.push(b"abc")
+            self.go()
+            source.fail(BodyAborted(received=3, reason="test"))
+            self.go()
+            self.aborted(done, BodyAborted)
+
+    def test_short(self) -> None:
+        source = PushBody(10)
+        done = self.start("PUT", body=source)
+        source.push(b"abc")
+        source.finish()
+        self.aborted(done, ShortBody)
+
+    def test_long(self) -> None:
+        """Bytes beyond the announced length are not sent: they would be taken for a request."""
+        source = PushBody(3)
+        done = self.start("PUT", body=source)
+        source.push(b"abc")
+        source.push(b"DELETE")
+        self.aborted(done, TooLarge)
+        self.assertNotIn(b"DELETE", self.connection.data)
+
+    def test_untouched(self) -> None:
+        """A body is left alone if there was no connection, so that it can go elsewhere."""
+        closed: list[int] = []
+        source = PushBody(on_close=lambda: closed.append(1))
+        done = Deferred.fromCoroutine(self.client.request("PUT", "http://far:81/", body=source))
+        self.go()
+        self.failureResultOf(done, ConnectFailed)
+        self.assertEqual(closed, [])
+
+
+class EarlyAnswerTests(ClientCase):
+    """A final answer while the request is still being sent (P8, P9)."""
+
+    def check_early(self, data: bytes, length: int | None, lose: bool) -> None:
+        closed: list[int] = []
+        source = PushBody(length, on_close=lambda: closed.append(1))
+        done = self.start("PUT", body=source)
+        source.push(bytes(CHUNK))
+        self.go()
+        self.connection.send(data)
+        if lose:
+            self.connection.transport.loseConnection()
+        self.go()
+        response = self.successResultOf(done)
+        self.assertIn(response.status, {307, 413})
+        self.assertEqual(self.read(response), data.partition(b"\r\n\r\n")[2])
+        self.assertEqual(closed, [1])
+        self.go()
+        self.assertIsNotNone(self.connection.lost)
+
+    def test_all_forms(self) -> None:
+        """It is delivered, the sending stops, the source is closed, the connection not kept."""
+        for data in (
+            b"HTTP/1.1 413 Too large\r\nContent-Length: 5\r\n\r\nlarge",
+            b"HTTP/1.1 307 There\r\nLocation: http://h/\r\nContent-Length: 0\r\n\r\n",
+        ):
+            for length in (None, 10 * CHUNK):
+                for lose in (False, True):
+                    self.check_early(data, length, lose)
+
+    def test_peer_reads_no_more(self) -> None:
+        """Also if the peer has stopped reading, and never will."""
+        done = Deferred.fromCoroutine(
+            self.client.request("PUT", "http://far/x", body=StreamBody(endless([])))
+        )
+        self.go(0.004)
+        self.connection.transport.pauseProducing()
+        self.go(1)
+        self.answer(b"HTTP/1.1 507 Full\r\nContent-Length: 4\r\n\r\nfull")
+        response = self.successResultOf(done)
+        self.assertEqual((response.status, self.read(response)), (507, b"full"))
+        self.go(60)
+        self.assertEqual(self.near.host.transports, [])
+
+    def test_cancelled_while_it_is_read(self) -> None:
+        done = self.start("PUT", body=PushBody())
+        self.answer(b"HTTP/1.1 413 X\r\nContent-Length: 50\r\n\r\nlarge")
+        self.world.run(self.successResultOf(done).body.aclose())
+        self.go()
+        self.assertIsNotNone(self.connection.lost)
+
+
+class CancelTests(ClientCase):
+    def check_gone(self, done: Deferred[Any]) -> None:
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.go(0.1)
+        self.assertEqual(self.near.host.transports, [])
+
+    def test_connecting(self) -> None:
+        self.world.network.partition("near", "far")
+        self.check_gone(self.start())
+
+    def test_waiting(self) -> None:
+        """Within 100 ms nothing of a cancelled exchange is left (CMB-11)."""
+        self.check_gone(self.start())
+
+    def test_kept_connection(self) -> None:
+        self.fetch()
+        self.check_gone(self.start())
+
+    def test_sending(self) -> None:
+        """The source is closed."""
+        for length in (None, 99):
+            closed: list[int] = []
+            source = PushBody(length, on_close=lambda closed=closed: closed.append(1))
+            self.check_gone(self.start("PUT", body=source))
+            self.assertEqual(closed, [1])
+
+    def test_slow_source(self) -> None:
+        """Also a source that is awaited."""
+
+        async def slow() -> AsyncGenerator[bytes, None]:
+            await sleep(self.near, 99)
+            yield b"x"
+
+        self.check_gone(self.start("PUT", body=StreamBody(slow())))
+
+    def test_reading(self) -> None:
+        done = self.start()
+        self.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+        body = self.successResultOf(done).body
+        reading = Deferred.fromCoroutine(read_all(body, 99))
+        self.check_gone(reading)
+
+
+async def _take(body: Body, size: int) -> bytes:
+    """At least `size` bytes."""
+    data = b""
+    async for chunk in body:
+        data += chunk
+        if len(data) >= size:
+            break
+    return data
