@@ -30,6 +30,8 @@ STRANGERS = {"host", "coordinator", "client"}
 OUTSIDE = {"system", "tap", "cli"}
 FORBIDDEN_MODULES = {"time", "random", "secrets", "uuid", "asyncio", "threading", "socket",
                      "subprocess", "tempfile", "shutil"}  # fmt: skip
+#: types: `random.Random` is what Env hands out, a UUID can be made of its bytes
+HARMLESS = {"random": {"Random"}, "uuid": {"UUID"}}
 #: constants of a module that is forbidden otherwise
 ALLOWED = {("pigpen.web.outlet", "socket")}
 FORBIDDEN_CALLS = {"open", "print", "input", "exec", "eval", "breakpoint"}
@@ -170,20 +172,18 @@ class OutsideTests(SynchronousTestCase):
         self.report(found)
 
     def is_type(self, module: Module, name: str) -> bool:
-        # `random.Random` as a type is what Env itself hands out
-        if name != "random":
-            return name == "random.Random"
-        uses = [
+        """Whether only harmless names of a forbidden module are used."""
+        first = name.partition(".")[0]
+        harmless = HARMLESS.get(first, set())
+        if name != first:
+            return name.partition(".")[2] in harmless
+        uses = {
             node.attr
             for node in ast.walk(module.tree)
-            if isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "random"
-        ]
-        return set(uses) <= {"Random"} and not any(
-            isinstance(node, ast.Call) and ast.unparse(node.func) == "random.Random"
-            for node in ast.walk(module.tree)
-        )
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == first
+        }
+        made = {ast.unparse(node.func) for node in ast.walk(module.tree) if type(node) is ast.Call}
+        return uses <= harmless and "random.Random" not in made
 
     def test_reactor(self) -> None:
         """Only tap and cli import a reactor, and only in a function."""
