@@ -50,7 +50,7 @@ class Watch:
         """Nothing is late any more; safe to repeat."""
         self._deadline = self._limit = None
         call, self._call = self._call, None
-        if call is not None:
+        if call is not None and call.active():
             call.cancel()
 
     def _due(self) -> float | None:
