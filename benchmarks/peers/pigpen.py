@@ -91,7 +91,10 @@ class PigpenHost(Server):
 
 
 class PigpenCloud(Server):
-    """`pigpen coordinator` alone on the server's core; its host shares the other with the load."""
+    """`pigpen coordinator` alone on the server's core; its host shares the other with the load.
+
+    Its memory is the coordinator's: the host's is measured by `PigpenHost`.
+    """
 
     name = "pigpen"
     durability = "SHA-256, fsync and commit before the answer"
@@ -118,8 +121,8 @@ class PigpenCloud(Server):
         self.processes.append(Process("pigpen-coordinator", coordinator, folder, env=_path()))
         self.processes[0].wait_for_port(port)
         self.url = f"http://127.0.0.1:{port}"
-        host = [*_PROGRAM, "host", str(data), f"--access-key={key}", "--target-size=100G",
-                f"--port={host_port}", f"--coordinator={self.url}"]  # fmt: skip
+        host = [sys.executable, "-m", "benchmarks.roomy_host", str(data), str(host_port),
+                self.url, key]  # fmt: skip
         self._host = Process("pigpen-host", host, folder, core=LOAD_CORE, env=_path())
         self._host.wait_for_port(host_port)
         self._wait_for_host()
