@@ -1,17 +1,15 @@
-"""A connection's input: requests, their bodies, 100 Continue, refusals, slow clients.
-
-Time moves by `Server.pass_time`; nothing needs flushing.
-"""
+"""A connection's input: requests, their bodies, 100 Continue, refusals, clients that leave."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncGenerator
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.errors import BodyAborted
-from pigpen.http.body import BytesBody, FileBody, read_all
+from pigpen.http.body import BytesBody, StreamBody, read_all
 from pigpen.http.message import Headers, Request, Response
 from tests.fake_web import (
     GET,
@@ -19,7 +17,6 @@ from tests.fake_web import (
     Chunks,
     Function,
     Held,
-    MemoryFile,
     Recorder,
     Server,
     answering,
@@ -276,133 +273,75 @@ class RefusalTests(SynchronousTestCase):
         self.assertFalse(transport.closed)
 
 
-class LimitTests(SynchronousTestCase):
-    """Peers that are slow on purpose (E1, E2)."""
+class LossTests(SynchronousTestCase):
+    """The client's connection ends at every point (N1, Y7)."""
 
-    def test_slow_headers(self) -> None:
-        """20 s from accept for the first head, whatever trickles in; then 408."""
-        server = Server(Recorder())
-        transport = server.connect()
-        for byte in b"GET / HTTP/1.1\r\nX":
-            transport.send(bytes([byte]))
-            server.pass_time(1)
-        self.assertEqual(statuses(transport), [])
-        server.pass_time(4)
-        self.assertEqual(statuses(transport), [408])
-        server.pass_time(6)
-        self.assertTrue(transport.closed)
+    REQUEST = (
+        b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
+    )
 
-    def test_silent_from_the_start(self) -> None:
-        """A connection without a request closes after 20 s, without an answer."""
-        server = Server(Recorder())
-        transport = server.connect()
-        server.pass_time(19)
-        self.assertFalse(transport.closed)
-        server.pass_time(2)
-        self.assertTrue(transport.closed)
-        self.assertEqual(bytes(transport.written), b"")
+    def test_in_the_request(self) -> None:
+        """After any byte: the handler sees a cut body, or none, and nothing is left over."""
+        for count in range(len(self.REQUEST) + 1):
+            handler = Recorder()
+            server = Server(handler)
+            transport = server.connect()
+            transport.send(self.REQUEST[:count])
+            transport.lose()
+            whole = count == len(self.REQUEST)
+            self.assertEqual(handler.seen, [("PUT", "/a", b"abc0123456789abcdef")] * whole)
+            self.assertEqual(server.factory.connections, 0)
+            self.assertEqual(server.env.clock.getDelayedCalls(), [])
 
-    def test_idle(self) -> None:
-        """A kept-alive connection closes after 60 s; a request in time keeps it."""
-        server = Server(Recorder())
-        transport = server.connect()
-        for _ in range(3):
+    def test_in_the_response(self) -> None:
+        """After any chunk: the body is closed once, and nothing is written any more."""
+        for count in range(6):
+            body = Chunks(*[b"x" * 2000] * 5)
+            server = Server(answering(Response(200, None, body)))
+            transport = server.connect(room=KIB)
             transport.send(GET)
-            server.pass_time(58)
-        self.assertFalse(transport.closed)
-        server.pass_time(3)
-        self.assertTrue(transport.closed)
+            for _ in range(count):
+                transport.take()
+            written = len(transport.written)
+            transport.lose()
+            self.assertEqual((len(transport.written), body.closed), (written, 1))
+            self.assertEqual(server.env.clock.getDelayedCalls(), [])
 
-    def test_later_head(self) -> None:
-        """A later request's head has 20 s from its first byte."""
-        server = Server(Recorder())
-        transport = server.connect()
-        transport.send(GET)
-        server.pass_time(30)
-        transport.send(b"GET")
-        server.pass_time(18)
-        self.assertEqual(statuses(transport), [200])
-        server.pass_time(4)
-        self.assertEqual(statuses(transport), [200, 408])
+    def test_in_an_echo(self) -> None:
+        """A response made of the request's body ends with it."""
+        ends: list[str] = []
 
-    def test_slow_body(self) -> None:
-        """Less than 1 KiB a second over 30 s is a 408; the handler's read fails."""
-        server = Server(Recorder())
-        transport = server.connect()
-        transport.send(put_head(10**6))
-        for _ in range(29):
-            transport.send(bytes(KIB // 2))
-            server.pass_time(1)
-        self.assertEqual(statuses(transport), [])
-        server.pass_time(2)
-        self.assertEqual(statuses(transport), [408])
+        async def echo(request: Request) -> AsyncGenerator[bytes, None]:
+            try:
+                async for chunk in request.body:
+                    yield chunk
+            finally:
+                ends.append("closed")
 
-    def test_steady_body(self) -> None:
-        """A body at 2 KiB a second may take its time."""
-        server = Server(Recorder())
-        transport = server.connect()
-        transport.send(put_head(200 * 2 * KIB))
-        for _ in range(200):
-            transport.send(bytes(2 * KIB))
-            server.pass_time(1)
-        self.assertEqual(statuses(transport), [200])
+        async def handle(request: Request) -> Response:
+            return Response(200, None, StreamBody(echo(request)))
 
-    def test_our_own_pause_does_not_count(self) -> None:
-        """A client that we paused for ten minutes is not late."""
-        handler = Held()
-        server = Server(handler)
-        transport = server.connect()
-        transport.send(put_head(10**6))
-        for _ in range(10):
-            transport.send(bytes(64 * KIB))
-        server.pass_time(600, transport)
-        self.assertFalse(transport.closed)
-        self.assertEqual(handler.ended, [])
+        transport = Server(Function(handle)).connect()
+        transport.send(put_head(6) + b"abc")
+        self.assertTrue(transport.written.endswith(b"3\r\nabc\r\n"))
+        transport.lose()
+        self.assertEqual(ends, ["closed"])
 
-    def test_waiting_for_100_does_not_count(self) -> None:
-        """Nor is one that waits for 100 Continue."""
-        handler = Held()
-        server = Server(handler)
-        transport = server.connect()
-        transport.send(ContinueTests.HEAD)
-        server.pass_time(100)
-        self.assertFalse(transport.closed)
-        self.assertEqual(handler.ended, [])
-
-    def test_stalled_reader(self) -> None:
-        """A client that takes nothing for 120 s is cut, and the body closed."""
-        body = Chunks(*[bytes(100 * KIB)] * 5)
-        server = Server(answering(Response(200, None, body)))
-        transport = server.connect(room=KIB)
-        transport.send(GET)
-        server.pass_time(119)
-        self.assertFalse(transport.closed)
-        server.pass_time(3)
-        self.assertTrue(transport.aborted)
-        self.assertEqual(body.closed, 1)
-
-    def test_slow_handler(self) -> None:
-        """A handler may take as long as it takes."""
-        handler = Held()
-        server = Server(handler)
-        transport = server.connect()
-        transport.send(GET)
-        server.pass_time(1000)
-        handler.waits[0].callback(Response(200))
-        self.assertEqual(statuses(transport), [200])
-
-    def test_file_deadline(self) -> None:
-        """A file's deadline cuts a transfer that is still going on."""
-        released: list[int] = []
-        body = FileBody(
-            MemoryFile(bytes(1000 * KIB), cached=False), 0, 1000 * KIB,
-            lambda: released.append(1), deadline=10.0,
-        )  # fmt: skip
-        server = Server(answering(Response(200, None, body)))
-        transport = server.connect(room=KIB)
-        transport.send(GET)
-        server.pass_time(9)
-        self.assertFalse(transport.aborted)
-        server.pass_time(2)
-        self.assertTrue(transport.aborted)
-        self.assertEqual(released, [1])
+    def test_loss_timeout_and_answer_together(self) -> None:
+        """The end, a limit and the answer in one turn, in any order: one outcome, no late call."""
+        for order in itertools.permutations(("lose", "limit", "answer")):
+            handler = Held()
+            server = Server(handler, body_rate_seconds=1)
+            transport = server.connect()
+            transport.send(put_head(6) + b"abc")
+            for step in order:
+                if step == "lose":
+                    transport.lose()
+                elif step == "limit":
+                    server.pass_time(3)
+                elif not handler.waits[0].called:
+                    handler.waits[0].callback(Response(200))
+            self.assertEqual(len(handler.ended), 1)
+            server.pass_time(10)
+            self.assertEqual(server.env.clock.getDelayedCalls(), [])

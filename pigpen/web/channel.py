@@ -119,11 +119,11 @@ class HttpChannel(Protocol):
         self._input = b""
         self.factory.lost(self)
         body = self._body
-        told = body is not None and not body.ended and body.reader_waits
-        if body is not None and not body.ended:
-            body.fail(BodyAborted(received=body.received, reason="the client left"))
-        if not told:  # who waits for the body has been told by it, and may clean up
+        told = body is not None and body.reader_waits and not self._answerer.begun
+        if not told:  # a handler that waits for the body hears of it there, and may clean up
             self._answerer.cancel()
+        if body is not None:
+            body.fail(BodyAborted(received=body.received, reason="the client left"))
 
     # -- input ------------------------------------------------------------------------------------
 
@@ -357,6 +357,8 @@ class HttpChannel(Protocol):
         elif self._stage is Stage.HEAD and not self.outlet.blocked:
             if self._reader.begun:
                 self._refuse(RequestTimeout())
+            elif self._secure and not self.exchange.method:
+                self.abort()  # perhaps a handshake that never ends
             else:
                 self._close()
         elif self._stage is Stage.LINGER:

@@ -166,6 +166,8 @@ class SocketOutlet(_Waiting):
     def _watch(self) -> None:
         """Have `resumeProducing` called when the transport's buffer is empty."""
         self.blocked = True
+        if self._transport.disconnected:
+            return
         if not self._attached:
             self._transport.registerProducer(self, False)  # calls resumeProducing at once
             self._attached = True

@@ -22,6 +22,8 @@ from pigpen.web.limits import ServerLimits
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall
 
+__all__ = ["HttpFactory", "ServerLimits"]
+
 #: one timer for all limits of all connections
 SWEEP_SECONDS = 1.0
 
