@@ -99,6 +99,7 @@ class ObjectsApi:
         self, request: Request, login: str, key: Key, query: Query
     ) -> Response:
         if request.body.length != 0:
+            await self._entrance.read(request, login, _nothing)
             raise UnsupportedMediaType(reason="a new collection takes no body yet")
         await self._entrance.write(request, login, _make_collection, key, when_of(request, query))
         return Response(201, Headers({"Cache-Control": "no-store"}))
