@@ -72,7 +72,8 @@ class FakeCoordinator:
             return await self.silent[-1]
         last = path.rsplit("/", 1)[-1]
         if last in self.instead:
-            return self.instead[last]
+            planned = self.instead[last]
+            return Response(planned.status, planned.headers.copy(), planned.body.replay())
         return self._answer(last, data)
 
     def _answer(self, last: str, data: bytes) -> Response:
