@@ -169,6 +169,7 @@ TABLE: dict[str, list[tuple[str, bytes]]] = {
     ],
     "upgrade": [
         ("A1", G + UPGRADE + END),
+        ("A3", (G + UPGRADE + END) * 2 + G + END),
         ("S1", P + UPGRADE + CL % len(SMUGGLED) + END + SMUGGLED),
         ("S1", P + UPGRADE + C + END + b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)),
     ],

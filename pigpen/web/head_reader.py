@@ -68,7 +68,8 @@ class HeadReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # upgrades are ignored (RFC 9110 7.8): the request is served as it stands
+            # ignored (RFC 9110 7.8): the request is served as it stands
+            self._parser = httptools.HttpRequestParser(self)
         except httptools.HttpParserError:
             raise BadRequest(reason="it is not well-formed HTTP/1.1") from None
 
@@ -81,6 +82,6 @@ class HeadReader:
         self._raw = b""
         self._fields = []
         self._complete = False
-        if head.length != 0 or "Upgrade" in head.headers or not head.keep_alive:
+        if head.length != 0 or not head.keep_alive:
             self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
         return head
