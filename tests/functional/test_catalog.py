@@ -1,0 +1,93 @@
+"""The catalog in real processes: killed in mid-commit, opened twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.functional.processes import ROOT
+
+#: writes rows from 16 callers and prints the name of each when its commit is acknowledged
+WRITER = """
+import sys
+from twisted.internet import defer, task
+from pigpen.coordinator.catalog import Catalog
+from pigpen.system import SystemEnv
+
+def add(tx, name):
+    tx.run("INSERT INTO leases (name, holder, expires) VALUES (?, ?, 0)", name, "x" * 500)
+
+async def main(reactor):
+    catalog = await Catalog.open(SystemEnv(reactor), sys.argv[1])
+    print("open", flush=True)
+    async def caller(number):
+        for n in range(100_000):
+            await catalog.write(add, f"{number}-{n}")
+            print(f"{number}-{n}", flush=True)
+    await defer.gatherResults([defer.Deferred.fromCoroutine(caller(n)) for n in range(16)])
+
+task.react(lambda reactor: defer.Deferred.fromCoroutine(main(reactor)))
+"""
+
+
+class KillTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = os.path.join(os.path.abspath(self.mktemp()), "catalog.sqlite")
+        os.makedirs(os.path.dirname(self.path))
+
+    def start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, self.path],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            text=True,
+        )
+        self.addCleanup(self.end, process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.communicate()
+
+    def rows(self) -> set[str]:
+        connection = sqlite3.connect(self.path)
+        self.addCleanup(connection.close)
+        check = connection.execute("PRAGMA integrity_check").fetchone()
+        self.assertEqual(check, ("ok",))
+        return {row[0] for row in connection.execute("SELECT name FROM leases")}
+
+    def test_killed_in_mid_commit(self) -> None:
+        """kill -9 under load: every acknowledged change is there, the file is whole (C5)."""
+        process = self.start()
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(501)]
+        process.send_signal(signal.SIGKILL)
+        rest, _ = process.communicate()
+        # the last line may be torn
+        acknowledged = {line.strip() for line in [*lines[1:], *rest.splitlines(True)[:-1]]}
+        self.assertEqual(lines[0], "open\n")
+        self.assertGreaterEqual(len(acknowledged), 500)
+        self.assertEqual(acknowledged - self.rows(), set())
+
+    def test_second_process(self) -> None:
+        """A second coordinator on the same file says so and ends; the first goes on (K2)."""
+        first = self.start()
+        assert first.stdout is not None
+        self.assertEqual(first.stdout.readline(), "open\n")
+        second = self.start()
+        _, errors = second.communicate(timeout=20)
+        self.assertNotEqual(second.returncode, 0)
+        self.assertIn("another coordinator", errors)
+        self.assertNotEqual(first.stdout.readline(), "")
+        # the lock goes with the process, however it ends
+        first.kill()
+        first.wait()
+        third = self.start()
+        assert third.stdout is not None
+        self.assertEqual(third.stdout.readline(), "open\n")
