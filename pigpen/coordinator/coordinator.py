@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pigpen.coordinator import accounts, host_rows, namespace, pending
+from pigpen.coordinator import accounts, host_rows, retention
 from pigpen.coordinator.account_api import AccountApi
 from pigpen.coordinator.announcer import Announcer
 from pigpen.coordinator.catalog import Catalog
@@ -185,10 +185,8 @@ class Coordinator:
             self.log.failure("the sweep of the catalog ended", failure)
 
     async def _sweep_once(self, parts: _Parts) -> None:
-        """End writes nobody finished, remove what lay in deleted collections."""
-        while await parts.catalog.write(pending.forget_writes, SWEEP_ROWS) >= SWEEP_ROWS:
-            pass
-        while await parts.catalog.write(namespace.sweep, SWEEP_ROWS) > 0:
+        """End writes nobody finished, remove what lay in deleted collections, forget the old."""
+        while await parts.catalog.write(retention.upkeep, SWEEP_ROWS):
             pass
         await self._note_used(parts)
         if self._sweeps % SWEEPS_A_COUNT == 0:
