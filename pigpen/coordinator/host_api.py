@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 import msgspec
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.logger import Logger
 
 from pigpen.coordinator import host_rows, writes
@@ -181,19 +181,22 @@ class HostApi:
 
     async def _receipts(self, request: Request, row: HostRow) -> Response:
         receipts = await read_json(request, list[wire.Receipt])
-        # all in one commit of the catalog, each judged alone
-        answers = await gatherResults(
-            [Deferred.fromCoroutine(self._commit(row.id, receipt)) for receipt in receipts],
-            consumeErrors=True,
-        )
-        return json_answer(200, answers)
-
-    async def _commit(self, host_id: int, receipt: wire.Receipt) -> wire.ReceiptAnswer:
         begun = self._env.clock.seconds()
-        answer = await self._catalog.write(writes.commit_receipt, host_id, receipt)
+        # all in one commit of the catalog, each judged alone
+        commits = [
+            maybeDeferred(self._catalog.write, writes.commit_receipt, row.id, receipt)
+            for receipt in receipts
+        ]
+        try:
+            answers = [await commit for commit in commits]
+        finally:
+            for commit in commits:
+                # if one failed, or the host left, the others go on
+                _ = commit.addErrback(lambda _: None)
         self._metrics.commit_seconds.observe(self._env.clock.seconds() - begun)
-        self._metrics.committed(answer.error or "committed")
-        return answer
+        for answer in answers:
+            self._metrics.committed(answer.error or "committed")
+        return json_answer(200, answers)
 
 
 def make_host(row: HostRow, *, heard: float) -> Host:
