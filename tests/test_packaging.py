@@ -129,13 +129,12 @@ class ProgramTests(SynchronousTestCase):
 
     def test_commands(self) -> None:
         """Each `pigpen COMMAND` of the README is one the program knows."""
-        from pigpen import cli
+        from pigpen.options import CommandOptions
 
-        known = Path(cli.__file__).read_text()
+        known = {row[0] for row in CommandOptions.subCommands}
         used = set(re.findall(r"(?:^|[|$] ?)pigpen ([a-z]+)\b", README, re.MULTILINE))
         assert used, "no example?"
-        for command in used:
-            assert f'"{command}"' in known, f"pigpen {command}"
+        assert used <= known
 
     def test_links(self) -> None:
         """No link from one document to another leads nowhere."""
