@@ -86,6 +86,15 @@ class RequestTests(ClientCase):
         self.failureResultOf(done, CancelledError)
         self.assertNotIn(b"Content-Length", self.connection.data)
 
+    def test_ipv6(self) -> None:
+        """An address of IPv6 is a host like any other."""
+        port = self.world.run(self.near.server_endpoint("tcp:81").listen(self.server))
+        self.server.answer = OK
+        response = self.world.run(self.client.request("GET", "http://[::1]:81/a"))
+        self.assertEqual(self.read(response), b"ok")
+        self.assertIn(b"Host: [::1]:81\r\n", self.connection.data)
+        self.world.run(port.stopListening())
+
     def test_fields_that_would_split(self) -> None:
         """A value with a line break, NUL or other control character is refused, not repaired."""
         for name, value in (("X", "a\r\nY: b"), ("X", "a\0"), ("X", "\x7f"), ("X", "ä€"),
@@ -547,6 +556,13 @@ class EarlyAnswerTests(ClientCase):
         self.assertEqual((response.status, self.read(response)), (507, b"full"))
         self.go(60)
         self.assertEqual(self.near.host.transports, [])
+
+    def test_long_answer(self) -> None:
+        """A refusal longer than one read is delivered whole."""
+        done = self.start("PUT", body=PushBody())
+        text = bytes(300_000)
+        self.answer(b"HTTP/1.1 413 X\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+        self.assertEqual(self.read(self.successResultOf(done)), text)
 
     def test_cancelled_while_it_is_read(self) -> None:
         done = self.start("PUT", body=PushBody())

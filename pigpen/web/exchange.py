@@ -15,6 +15,7 @@ from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
     ConnectionClosed,
+    ConnectionRefusedError,
     DNSLookupError,
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -182,7 +183,8 @@ class Exchange:
         self._producer = None if body is None else BodyProducer(body, self)
         self._pending = TreqClient(self, self._shared.cookies).request(
             order.method,
-            order.url,
+            # treq cannot read an IPv6 address; the agent below takes the URL from the order
+            "http://ipv6.invalid/" if ":" in order.origin.host else order.url,
             headers=order.headers,
             data=self._producer,
             allow_redirects=False,
@@ -204,10 +206,12 @@ class Exchange:
         headers: TwistedHeaders | None = None,
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
-        """What treq calls, as an IAgent; only our own header fields are sent."""
+        """What treq calls, as an IAgent: URL and header fields are sent as they were ordered."""
         clock, pool = self._shared.env.clock, self._shared.pool
         agent: IAgent = Agent.usingEndpointFactory(clock, self, pool)  # type: ignore[no-untyped-call]
-        answer: Deferred[IResponse] = agent.request(method, uri, self._order.headers, bodyProducer)
+        answer: Deferred[IResponse] = agent.request(
+            method, self._order.url.encode("ascii"), self._order.headers, bodyProducer
+        )
         return answer.addCallback(self._keep)
 
     def endpointForURI(self, _: URI) -> IStreamClientEndpoint:
@@ -322,5 +326,7 @@ def _brief(error: Exception) -> str:
         return "its name has no address"
     if isinstance(error, (TLSError, CertificateError, VerificationError)):
         return "its certificate is not valid for this name"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused"
     text = " ".join(str(error).split()).rstrip(".")
     return text[:200] or type(error).__name__
