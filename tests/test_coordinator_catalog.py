@@ -12,12 +12,16 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.coordinator.accounts import Principal, make_account
 from pigpen.coordinator.batches import Batches
 from pigpen.coordinator.catalog import Catalog, catalog_error
+from pigpen.coordinator.listing import list_page
 from pigpen.coordinator.migrations import schema_files
+from pigpen.coordinator.namespace import make_collection, move
 from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.writes import WriteWish, store_inline
 from pigpen.errors import ConfigError, Conflict, InsufficientStorage, NotFound, Unavailable
-from tests.catalog_kit import FileCase, InlineEnv
+from tests.catalog_kit import FileCase, InlineEnv, if_none_match, key
 
 NEXT_SCHEMA = {**schema_files(), 2: "CREATE TABLE extra (a INTEGER);\nCREATE INDEX e ON extra (a);"}
 
@@ -135,6 +139,28 @@ class CommitTests(FileCase):
         self.assertEqual(self.names(), ["c"])
         self.assertEqual(len(self.flushLoggedErrors()), 0)
 
+    def test_really_full(self) -> None:
+        """SQLite itself has no room for a page: 507, reads go on, and room heals it (D6)."""
+
+        def add_much(tx: Transaction, name: str) -> None:
+            add(tx, name + "x" * 100_000)
+
+        assert self.catalog._writer is not None
+        pages = self.catalog._writer.execute("PRAGMA page_count").fetchone()[0]
+        self.catalog._writer.execute(f"PRAGMA max_page_count = {pages}")
+        self.env.held = []
+        small, much = self.catalog.write(add, "a"), self.catalog.write(add_much, "b")
+        self.env.run_threads()
+        self.failureResultOf(small, InsufficientStorage)
+        self.failureResultOf(much, InsufficientStorage)
+        self.assertEqual(self.names(), [])
+        self.catalog._writer.execute("PRAGMA max_page_count = 1000000")
+        for rule, name in ((add, "a"), (add_much, "b")):
+            done = self.catalog.write(rule, name)
+            self.env.run_threads()
+            self.successResultOf(done)
+        self.assertEqual(len(self.names()), 2)
+
     def test_busy(self) -> None:
         """Another program holds the file: 503 for writes, reads go on, then all is well."""
         other = sqlite3.connect(self.path, isolation_level=None)
@@ -227,6 +253,73 @@ class CommitTests(FileCase):
         broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         found = [catalog_error(error).status for error in (full, busy, broken)]
         self.assertEqual(found, [507, 503, 503])
+
+
+class ConcurrencyTests(FileCase):
+    """Rules of many clients in the same commit."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.catalog = self.open()
+        account_id = self.successResultOf(self.catalog.write(make_account, "me"))
+        root_id = self.successResultOf(
+            self.catalog.read(Transaction.one, "SELECT root_id FROM accounts")
+        )
+        assert root_id is not None
+        self.me = Principal(account_id, "me", root_id[0], "")
+        self.env.held = []
+
+    def outcomes(self, waiting: list[Deferred[Any]]) -> list[Any]:
+        """Results, and the status of each refusal."""
+        found: list[Any] = []
+        for done in waiting:
+            done.addErrback(lambda failure: failure.value.status)
+        self.env.run_threads()
+        for done in waiting:
+            found.append(self.successResultOf(done))
+        return found
+
+    def test_ten_creators(self) -> None:
+        """Ten clients create one key with If-None-Match in the same moment: one 201 (Y3)."""
+        wish = WriteWish(key("a"), when=if_none_match("*"))
+        waiting = [
+            self.catalog.write(store_inline, self.me, wish, b"%d" % n).addCallback(_status)
+            for n in range(10)
+        ]
+        self.assertEqual(sorted(self.outcomes(waiting)), [201] + [412] * 9)
+
+    def test_each_into_the_other(self) -> None:
+        """MOVE a to b/x and b to a/x in the same moment: one happens, no cycle (Y4)."""
+        for name in "ab":
+            self.catalog.write(make_collection, self.me, key(name))
+        waiting = [
+            self.catalog.write(move, self.me, key("a"), key("b/x")),
+            self.catalog.write(move, self.me, key("b"), key("a/x")),
+        ]
+        self.assertEqual(self.outcomes(waiting), [True, 409])
+        page = self.catalog.read(_whole_tree, self.me)
+        self.env.run_threads()
+        self.assertEqual(self.successResultOf(page), ["b/", "b/x/"])
+
+    def test_creates_and_a_listing(self) -> None:
+        """1,000 creates by 10 clients, some refused: what was acknowledged is listed once (Y6)."""
+        names = [f"{n // 100:03}" if n % 10 == 9 else f"{n:04}" for n in range(1000)]
+        wishes = [WriteWish(key(name), when=if_none_match("*")) for name in names]
+        waiting = [self.catalog.write(store_inline, self.me, wish, b"") for wish in wishes]
+        found = self.outcomes([done.addCallback(_status) for done in waiting])
+        made = {name for name, status in zip(names, found, strict=True) if status == 201}
+        page = self.catalog.read(_whole_tree, self.me)
+        self.env.run_threads()
+        self.assertEqual(self.successResultOf(page), sorted(made))
+
+
+def _status(answer: Any) -> int:
+    status: int = answer.status
+    return status
+
+
+def _whole_tree(tx: Transaction, principal: Principal) -> list[str]:
+    return [line.name for line in list_page(tx, principal, key(""), depth="infinity").lines]
 
 
 class BatchesTests(SynchronousTestCase):
