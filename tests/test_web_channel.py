@@ -65,6 +65,22 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(handler.requests[0].headers["Host"], "b:8")
         self.assertEqual(handler.seen, [("GET", "/x", b"")])
 
+    def test_fields_that_repeat(self) -> None:
+        """The same fields on one connection mean the same each time, whatever a handler did to the
+        last request's, and whatever host an absolute target named."""
+        handler = Recorder()
+        transport = Server(handler).connect()
+        for target in (b"http://b/", b"/1", b"/2?q", b"/3"):
+            transport.send(b"GET %b HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n" % target)
+            self.assertEqual(handler.requests[-1].headers.popall("X"), ["y"])
+        transport.send(b"GET /4 HTTP/1.1\r\nHost: a\r\nX: z\r\n\r\n")
+        self.assertEqual([request.headers["Host"] for request in handler.requests], [*"baaaa"])
+        self.assertEqual(
+            [(request.key.name, request.query_string) for request in handler.requests],
+            [("", ""), ("1", ""), ("2", "q"), ("3", ""), ("4", "")],
+        )
+        self.assertEqual(dict(handler.requests[4].headers), {"Host": "a", "X": "z"})
+
     def test_bad_keys_are_refused_and_the_connection_stays(self) -> None:
         """A key that cannot be used is a 400 or 414 in JSON; the next request is served."""
         handler = Recorder()

@@ -181,6 +181,17 @@ TABLE: dict[str, list[tuple[str, bytes]]] = {
         ("A2", chunk(b"3\r\nabc\r\n0\r\n\r\n") + G + END),
         ("A200", (G + END) * 200),
     ],
+    "repeat": [  # the same fields again, which are read once
+        ("A2", (G + END).replace(b" / ", b" /a?b ") + G + END),
+        ("A2", line(b"GET http://b/ HTTP/1.1") + G + END),
+        ("S1", G + END + line(b"GET /\x00 HTTP/1.1")),
+        ("S1", G + END + line(b"GET  / HTTP/1.1")),
+        ("S1", G + END + line(b"GET /a#b HTTP/1.1")),
+        ("S1", G + END + line(b"GET / HTTP/1.0 ")),
+        ("S1", G + END + line(b"CONNECT / HTTP/1.1")),
+        ("S1", G + END + b"Host: a\r\n\r\n"),
+        ("S1", G + END + END + b"Host: a\r\n\r\n"),
+    ],
     "size": [
         ("R", b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"),
         ("R", get(b"X: " + b"a" * 70_000)),

@@ -14,6 +14,7 @@ from pigpen.http.message import Headers
 
 # method SP target SP version, exactly (llhttp allows more spaces, and other versions)
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) ([!-~]+) HTTP/1\.([01])")
+_PLAIN_LINE = re.compile(rb"(GET|HEAD) (/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.1")
 _ABSOLUTE = re.compile(r"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::[0-9]{0,5})?")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -68,6 +69,27 @@ def judge_head(line: bytes, fields: list[tuple[bytes, bytes]]) -> Head:
     elif not head.http11:
         head.keep_alive = False
     return head
+
+
+def is_plain(line: bytes) -> bool:
+    """Whether a request line is one that `read_again` reads."""
+    return _PLAIN_LINE.fullmatch(line) is not None
+
+
+def read_again(line: bytes, headers: Headers) -> Head | None:
+    """A plain read in HTTP/1.1 whose fields, judged before, are the same as of the last request on
+    its connection. :return: None: it is not so plain; `judge_head` decides."""
+    match = _PLAIN_LINE.fullmatch(line)
+    if match is None:
+        return None
+    path, query_string = match.group(2, 3)
+    return Head(
+        match.group(1).decode(),
+        path.decode(),
+        query_string.decode() if query_string else "",
+        headers.copy(),
+        True,
+    )
 
 
 _FRAMING_NAMES = frozenset({name.encode() for name in HOP_BY_HOP | {"content-length", "expect"}})

@@ -5,8 +5,12 @@ from __future__ import annotations
 import httptools
 
 from pigpen.errors import BadRequest, HeadersTooLarge
-from pigpen.web.framing import Head, judge_head
+from pigpen.http.message import Headers
+from pigpen.web.framing import Head, is_plain, judge_head, read_again
 from pigpen.web.limits import ServerLimits
+
+#: what a connection remembers of its last head
+MAX_REPEATED_BYTES = 1024
 
 _END = b"\r\n\r\n"
 
@@ -18,7 +22,7 @@ class HeadReader:
     Upgrade; so it never sees a body: `web.decoding` reads those.
     """
 
-    __slots__ = ("_complete", "_fields", "_limits", "_parser", "_raw")
+    __slots__ = ("_complete", "_fields", "_headers", "_limits", "_parser", "_raw", "_repeated")
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
@@ -26,6 +30,9 @@ class HeadReader:
         self._fields: list[tuple[bytes, bytes]] = []
         self._raw = b""
         self._complete = False
+        #: the last head from the end of its first line on, and what its fields meant
+        self._repeated = b""
+        self._headers = Headers()
 
     # -- called by httptools ----------------------------------------------------------------------
 
@@ -46,6 +53,12 @@ class HeadReader:
         """:return: the head, once its blank line has come, and what follows it.
         :raises PigpenError: it is none; the connection must not be used any more."""
         old = self._raw
+        if not old and self._repeated:
+            end = data.find(b"\r\n")
+            if data.startswith(self._repeated, end):
+                head = read_again(data[:end], self._headers)
+                if head is not None:
+                    return head, data[end + len(self._repeated) :]
         limit = self._limits.header_bytes
         # the blank line may have begun in what came before
         start = max(0, len(old) - 3)
@@ -78,10 +91,21 @@ class HeadReader:
         if len(fields) > self._limits.header_fields:
             raise HeadersTooLarge(limit=self._limits.header_bytes)
         raw = raw.lstrip(b"\r\n")
-        head = judge_head(raw[: raw.index(b"\r\n")], fields)
+        end = raw.index(b"\r\n")
+        head = judge_head(raw[:end], fields)
         self._raw = b""
         self._fields = []
         self._complete = False
         if head.length != 0 or not head.keep_alive:
             self._parser = httptools.HttpRequestParser(self)  # the old one waits for the body
+        self._remember(head, raw[:end], raw[end:])
         return head
+
+    def _remember(self, head: Head, line: bytes, fields: bytes) -> None:
+        """Programs send the same fields with each request of a connection: they are read once."""
+        plain = head.length == 0 and head.keep_alive and is_plain(line)
+        if plain and len(fields) <= MAX_REPEATED_BYTES:
+            self._repeated = fields
+            self._headers = head.headers.copy()
+        else:
+            self._repeated = b""
