@@ -132,7 +132,7 @@ class ProgramTests(SynchronousTestCase):
         from pigpen.options import CommandOptions
 
         known = {row[0] for row in CommandOptions.subCommands}
-        used = set(re.findall(r"(?:^|[|$] ?)pigpen ([a-z]+)\b", README, re.MULTILINE))
+        used = set(re.findall(r"(?:^ {4}(?:\$ )?|\| )pigpen ([a-z]+)\b", README, re.MULTILINE))
         assert used, "no example?"
         assert used <= known
 
