@@ -68,12 +68,21 @@ class ExpectHandler:
             raise Unauthorized
 
     async def _look(self, batch: list[Expectation]) -> dict[str, Found]:
-        """Ask the disk for the blobs that are not open already, in one go."""
+        """Ask the disk for the blobs that are not open already. Those that will be read are opened
+        right away, as many as the files kept open allow."""
         tools = self._tools
-        asked = {one.blob for one in batch if one.blob not in tools.files}
-        if not asked:
-            return {}
-        return await tools.tasks.own(tools.env.in_thread(_sizes, tools.folder, sorted(asked)))
+        writes = {one.blob for one in batch if one.method == "PUT"}
+        reads = {one.blob for one in batch if one.blob not in tools.files} - writes
+        found: dict[str, Found] = {}
+        if reads and len(reads) <= tools.files.limit // 2:
+            found.update(await tools.files.warm(sorted(reads)))
+        else:
+            writes |= reads
+        if writes:
+            looking = tools.env.in_thread(_sizes, tools.folder, sorted(writes))
+            sizes = await tools.tasks.own(looking)
+            found.update(sizes)
+        return found
 
     def _judge(self, one: Expectation, found: Found) -> ExpectationAnswer:
         known = self._tools.table.known(one)

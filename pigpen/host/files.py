@@ -36,7 +36,7 @@ class OpenFiles:
         self._env = env
         self._folder = folder
         self._tasks = tasks
-        self._limit = limit
+        self.limit = limit
         self._on_bad = on_bad
         self._files: dict[str, OpenBlob] = {}
 
@@ -58,6 +58,11 @@ class OpenFiles:
             self._files[blob] = found  # the most recent is last
         found.users += 1
         return found
+
+    async def warm(self, blobs: list[str]) -> dict[str, int | PigpenError]:
+        """Open blobs that will be asked for soon, in one go: their sizes, or what is wrong."""
+        opening = self._env.in_thread(self._open_many, blobs)
+        return await self._tasks.own(opening.addCallback(self._add_many))
 
     def release(self, opened: OpenBlob) -> None:
         opened.users -= 1
@@ -97,6 +102,21 @@ class OpenFiles:
         except OSError as error:
             raise _read_error(error) from error
 
+    def _open_many(self, blobs: list[str]) -> dict[str, OpenBlob | PigpenError]:
+        found: dict[str, OpenBlob | PigpenError] = {}
+        for blob in blobs:
+            try:
+                found[blob] = self._open_now(blob)
+            except PigpenError as error:
+                found[blob] = error
+        return found
+
+    def _add_many(self, found: dict[str, OpenBlob | PigpenError]) -> dict[str, int | PigpenError]:
+        return {
+            blob: self._add(opened).size if isinstance(opened, OpenBlob) else opened
+            for blob, opened in found.items()
+        }
+
     def _add(self, opened: OpenBlob) -> OpenBlob:
         known = self._files.get(opened.blob)
         if known is not None:  # two opened it at once
@@ -108,7 +128,7 @@ class OpenFiles:
         return opened
 
     def _evict(self, newest: OpenBlob) -> None:
-        if len(self._files) > self._limit:
+        if len(self._files) > self.limit:
             idle = (f for f in self._files.values() if not f.users and f is not newest)
             oldest = next(idle, None)
             if oldest is not None:

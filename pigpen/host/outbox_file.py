@@ -44,7 +44,7 @@ class OutboxFile:
         self._lines: deque[bytes] = deque()
         self._open: set[str] = set()
         self._file: OpenFile | None = None
-        self._is_new = self._unsynced = self._failed = False
+        self._is_new = self._unsynced = self._failed = self._torn = False
 
     def load(self) -> list[Receipt]:
         """Blocks. What was not delivered, in order; the file then holds just that."""
@@ -79,17 +79,32 @@ class OutboxFile:
     # -- in the lane's thread ----------------------------------------------------------------------
 
     def _append(self, sync: bool) -> None:
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if self._failed:
             raise DiskFailed
         try:
-            if lines:
-                self._unsynced = True
-                self._opened().write(b"".join(lines))
+            self._write()
             if sync and self._unsynced:
                 self._sync()
         except OSError as error:
             raise durable.what_failed(error) from error
+
+    def _write(self) -> None:
+        """Write all lines that wait, of later steps too: they find theirs written, or waiting."""
+        lines: list[bytes] = []
+        with contextlib.suppress(IndexError):  # the reactor may clear them meanwhile
+            while self._lines:
+                lines.append(self._lines.popleft())
+        if not lines:
+            return
+        self._unsynced = True
+        try:
+            # half a line that an earlier write left must not swallow the next one
+            self._opened().write(b"\n" * self._torn + b"".join(lines))
+        except OSError:
+            self._torn = True
+            self._lines.extendleft(reversed(lines))
+            raise
+        self._torn = False
 
     def _sync(self) -> None:
         try:
@@ -115,6 +130,7 @@ class OutboxFile:
         if not self._open:  # one may have come while this waited
             with contextlib.suppress(OSError):  # the next start delivers again: idempotent
                 self._opened().truncate(0)
+                self._torn = False
 
     def _close(self) -> None:
         file, self._file = self._file, None

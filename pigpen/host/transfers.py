@@ -43,9 +43,9 @@ class TransferHandler:
         if live.running:
             raise Conflict(reason="this upload is under way on another connection")
         done = live.state.state == "committed"
-        have = live.expectation.length if done else None
+        have = 0 if live.state.state == "refused" else current_offset(self._uploads.parts, live)
         headers = Headers({"Cache-Control": "no-store"})
-        headers[OFFSET] = str(have or current_offset(self._uploads.parts, live))
+        headers[OFFSET] = str(have)
         headers["Upload-Complete"] = "?1" if done else "?0"
         return Response(204, headers)
 

@@ -80,6 +80,8 @@ class Upload:
 
     async def answer(self) -> Response:
         """Do it. :raises PigpenError: what was wrong."""
+        if self._live.spent:
+            raise self._tools.table.violation("spent")
         if not self._tools.takes_writes():
             raise Unavailable(reason="this host takes no writes; ask the coordinator for another")
         have = current_offset(self._tools.parts, self._live)
