@@ -274,6 +274,60 @@ class ResumeTests(FaultCase):
         self.assertGreater(resumed, 0)
 
 
+class LateTests(FaultCase):
+    """While the coordinator is silent: 202 means durable here, and delivered some day (P1, K1)."""
+
+    def late(self, kit: Kit, count: int = 1) -> list[Deferred[Any]]:
+        kit.coordinator.down = True
+        paths = [kit.expect_put(number, length=len(SMALL)) for number in range(count)]
+        return [kit.ask("PUT", path, body=SMALL) for path in paths]
+
+    def delivered(self, kit: Kit) -> set[str]:
+        """What the coordinator hears of once it is back and the host has started again."""
+        kit.disk.crash()
+        kit.coordinator.down = False
+        kit = reboot(kit).start()
+        kit.env.world.settle(60)
+        return {receipt.write for receipt in kit.coordinator.receipts}
+
+    def statuses(self, kit: Kit, answers: list[Deferred[Any]]) -> list[int]:
+        kit.env.world.settle(60)
+        return [self.successResultOf(answer).status for answer in answers]
+
+    def test_power_cut(self) -> None:
+        """A power cut at once after the 202 takes no receipt."""
+        for seed in range(10):
+            kit = make_kit(seed)
+            self.assertEqual(self.statuses(kit, self.late(kit, 3)), [202] * 3)
+            self.assertEqual(self.delivered(kit), {id_of(0), id_of(1), id_of(2)})
+
+    def test_errors(self) -> None:
+        """Whatever operation fails, whoever got a 202 is in the coordinator's hands in the end."""
+        for n in range(1, 60):
+            for error in (EIO, ENOSPC):
+                kit = make_kit(n)
+                answers = self.late(kit, 4)
+                kit.disk.fail_at(n, error)
+                statuses = self.statuses(kit, answers)
+                self.assertLessEqual(set(statuses), {202, 500, 503, 507}, n)
+                delivered = self.delivered(kit)
+                for number, status in enumerate(statuses):
+                    if status == 202:
+                        self.assertIn(id_of(number), delivered, f"{n} {error} {steps(kit)}")
+
+    def test_second_try(self) -> None:
+        """A receipt that follows one of which the disk took half is not lost with it."""
+        for seed in range(6):
+            kit = make_kit(seed)
+            [first] = self.late(kit)
+            kit.disk.fail_at(2, ENOSPC, "write")  # the blob's own is the first
+            self.assertNotEqual(self.statuses(kit, [first]), [202])
+            path = kit.expect_put(9, length=len(SMALL))
+            second = kit.ask("PUT", path, body=SMALL)
+            self.assertEqual(self.statuses(kit, [second]), [202])
+            self.assertIn(id_of(9), self.delivered(kit), seed)
+
+
 class PlantedBugTests(FaultCase):
     """These tests would notice a host that leaves out a step."""
 

@@ -239,13 +239,17 @@ class PushBodyTests(SynchronousTestCase):
     def test_window(self) -> None:
         """The feeder is paused at a full window and resumed at half of it, once each."""
         body = self.make(10)
-        body.push(b"x" * 9)
+        for size in (3, 3, 3):
+            body.push(b"x" * size)
         self.assertEqual(self.calls, [])
-        body.push(b"yy")
-        body.push(b"zz")
-        self.assertEqual((self.calls, body.buffered), (["pause"], 13))
+        body.push(b"xxx")
+        body.push(b"xx")
+        self.assertEqual((self.calls, body.buffered), (["pause"], 14))
+        for _ in range(2):
+            self.successResultOf(run(anext(body)))
+        self.assertEqual((self.calls, body.buffered), (["pause"], 8))
         self.successResultOf(run(anext(body)))
-        self.assertEqual(self.calls, ["pause", "resume"])
+        self.assertEqual((self.calls, body.buffered), (["pause", "resume"], 5))
         self.successResultOf(run(anext(body)))
         body.push(b"x" * 20)
         self.assertEqual(self.calls, ["pause", "resume", "pause"])

@@ -8,7 +8,7 @@ from pigpen.errors import BadField
 from pigpen.http.conditions import Conditions, Validators, if_range_holds
 from pigpen.http.fields import format_date
 from pigpen.http.message import Headers
-from tests.properties import given, st
+from tests.properties import given, settings, st
 
 NOW = 1_700_000_000
 TAGS = ('"a"', '"b"', 'W/"a"', '""')
@@ -57,6 +57,7 @@ def evaluate(asked: Conditions, method: str, current: Validators | None) -> int 
 
 
 class VerdictTests(SynchronousTestCase):
+    @settings(max_examples=400)
     @given(conditions, methods, versions)
     def test_order(self, asked: Conditions, method: str, current: Validators | None) -> None:
         """All conditions together are judged in the order of the RFC."""
@@ -73,6 +74,10 @@ class VerdictTests(SynchronousTestCase):
         self.assertEqual(only_this.verdict("PUT", None), 412)
         self.assertEqual(Conditions(if_match=('"v0"',)).verdict("PUT", here), 412)
         self.assertEqual(Conditions(if_none_match=('W/"v1"',)).verdict("GET", here), 304)
+        since = Conditions(if_modified_since=NOW)
+        self.assertEqual(since.verdict("HEAD", here), 304)
+        self.assertIsNone(since.verdict("PUT", here))
+        self.assertIsNone(since.verdict("GET", Validators('"v2"', NOW + 0.5)))
         # a weak tag never proves that bytes are the same
         self.assertEqual(Conditions(if_match=('W/"v1"',)).verdict("PUT", here), 412)
 

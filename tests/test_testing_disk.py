@@ -197,7 +197,7 @@ class FaultTests(SynchronousTestCase):
         write(disk, "/d/x", bytes(4096))
         error = self.assertRaises(OSError, write, disk, "/d/y", bytes(4097))
         self.assertEqual(error.errno, errno.ENOSPC)
-        self.assertEqual(disk.space("/d").free, 4096)
+        self.assertIn(disk.space("/d").free, {0, 4096})  # a part of it may be there
         disk.remove("/d/x")
         disk.remove("/d/y")
         self.assertEqual(disk.open_files, ["/d/y"])  # its writer did not close it

@@ -11,105 +11,20 @@ a `World` of its own, and at its end nothing may be left in it: no timer, connec
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.env import sleep
-from pigpen.errors import BodyAborted, PigpenError
 from pigpen.http.answers import NDJSON
-from pigpen.http.body import Body, BytesBody, PushBody, StreamBody, read_all
-from pigpen.http.key import Key
-from pigpen.http.message import Capability, Headers, Request, Response, Store
-from pigpen.testing.world import World
+from pigpen.http.body import StreamBody
+from pigpen.http.message import Capability, Store
+from pigpen.testing.contract_case import Answer, ContractCase
+from pigpen.testing.contract_streams import StreamContract
 
-MIB = 1024 * 1024
-VALUE = bytes(range(256)) * 4
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response that was read to its end."""
-
-    status: int
-    headers: Headers
-    data: bytes
+__all__ = ["Answer", "ContractCase", "StoreContract", "store_contract"]
 
 
-class ContractCase(SynchronousTestCase):
-    """What the tests of a contract are made of. ``make(case)`` may use `world`, `env`,
-    `addCleanup`, which takes coroutine functions too."""
-
-    make: Callable[[Any], Store]
-    #: what a store that takes nothing gives under every key
-    fixed: bytes | None = None
-
-    def setUp(self) -> None:
-        self.world = World(1)
-        self.env = self.world.node("near")
-        self._endings: list[Callable[[], Any]] = []
-        self.store = type(self).make(self)
-        self.value = VALUE if self.fixed is None else self.fixed
-
-    def tearDown(self) -> None:
-        for ending in reversed(self._endings):
-            self.world.run(ending())
-        self.world.settle(1)
-        self.world.assert_clean()
-
-    def at_end(self, ending: Callable[[], Any]) -> None:
-        """:param ending: a coroutine function that closes what `make` opened."""
-        self._endings.append(ending)
-
-    def can(self, *capabilities: Capability) -> bool:
-        return set(capabilities) <= self.store.capabilities
-
-    # -- requests ---------------------------------------------------------------------------------
-
-    def start(
-        self, method: str, path: str = "/key", body: bytes | Body = b"", **fields: str
-    ) -> Deferred[Response]:
-        """:param fields: header fields, ``If_Match`` for If-Match."""
-        url, _, query = path.partition("?")
-        request = Request(
-            method,
-            Key.from_path(url, encoded_slash=True),
-            query_string=query,
-            headers=Headers({name.replace("_", "-"): value for name, value in fields.items()}),
-            body=BytesBody(body) if isinstance(body, bytes) else body,
-        )
-        return Deferred.fromCoroutine(self.store.handle(request))
-
-    def ask(
-        self, method: str, path: str = "/key", body: bytes | Body = b"", **fields: str
-    ) -> Answer:
-        response = self.world.run(self.start(method, path, body, **fields))
-        data = self.world.run(read_all(response.body, 64 * MIB))
-        return Answer(response.status, response.headers, data)
-
-    def status(self, method: str, path: str = "/key", body: bytes = b"", **fields: str) -> int:
-        return self.ask(method, path, body, **fields).status
-
-    def stored(self, data: bytes = VALUE, path: str = "/key") -> str:
-        """Make sure that there is a value; its ETag."""
-        if self.fixed is None:
-            self.assertIn(self.status("PUT", path, data), {201, 204})
-        return self.ask("HEAD", path).headers["ETag"]
-
-    def names(self, path: str) -> tuple[list[str], Any]:
-        """The names of a listing, and where to go on."""
-        answer = self.ask("GET", path, Accept=NDJSON)
-        self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, NDJSON))
-        *lines, end = [msgspec.json.decode(line) for line in answer.data.splitlines()]
-        self.assertIs(end["end"], True)
-        return [line["name"] for line in lines], end["next"]
-
-
-class StoreContract(ContractCase):
+class StoreContract(StreamContract):
     """All that every store does."""
 
     # -- outcomes, methods, keys ------------------------------------------------------------------
@@ -253,16 +168,11 @@ class StoreContract(ContractCase):
         """Of two who create the same key at once, one is told that it exists."""
         if not self.can(Capability.CONDITIONAL_PUT):
             return
-        slow = [StreamBody(self._slowly(data), 2) for data in (b"ab", b"cd")]
+        slow = [StreamBody(self.slowly(data), 2) for data in (b"ab", b"cd")]
         puts = [self.start("PUT", body=body, If_None_Match="*") for body in slow]
         statuses = sorted(self.world.run(put).status for put in puts)
         self.assertEqual(statuses, [201, 412])
         self.assertIn(self.ask("GET").data, {b"ab", b"cd"})
-
-    async def _slowly(self, data: bytes) -> AsyncGenerator[bytes, None]:
-        for position in range(len(data)):
-            yield data[position : position + 1]
-            await sleep(self.env, 1)
 
     # -- listings ---------------------------------------------------------------------------------
 
@@ -304,133 +214,6 @@ class StoreContract(ContractCase):
             for query in ("limit=x", "limit=-1", "depth=2"):
                 self.assertEqual(self.status("GET", f"/?{query}", Accept=NDJSON), 400, query)
 
-    # -- streams: four ways out, and pauses -------------------------------------------------------
-
-    def big(self) -> bytes:
-        """A value of many chunks is stored; its bytes."""
-        if self.fixed is not None:
-            return self.fixed
-        data = bytes(range(256)) * 4096
-        self.stored(data)
-        return data
-
-    def open(self) -> Body:
-        """The body of a GET; the first chunk was read."""
-        body = self.world.run(self.start("GET")).body
-        self.world.run(_next(body))
-        return body
-
-    def test_finished(self) -> None:
-        """A value of many chunks comes whole, in order; its body may be closed after the end."""
-        data = self.big()
-        response = self.world.run(self.start("GET"))
-        self.assertIn(response.body.length, {None, len(data)})
-        self.assertEqual(self.world.run(_all(response.body)), data)
-        self.world.run(response.body.aclose())
-        self.world.run(response.body.aclose())
-
-    def test_reader_leaves(self) -> None:
-        """A reader that closes early ends the exchange; others are served."""
-        data = self.big()
-        self.world.run(self.open().aclose())
-        self.assertEqual(self.ask("GET").data, data)
-
-    def test_reader_is_cancelled(self) -> None:
-        """A reader that is cancelled while it waits, and closes, leaves nothing behind."""
-        data = self.big()
-        body = self.open()
-        waiting = Deferred.fromCoroutine(_all(body))
-        waiting.cancel()
-        outcome: list[Any] = []
-        _ = waiting.addBoth(outcome.append)
-        self.world.run(body.aclose())
-        self.assertEqual(self.ask("GET").data, data)
-
-    def test_reader_pauses(self) -> None:
-        """A reader that stops for a while gets the same bytes later."""
-        data = self.big()
-        body = self.world.run(self.start("GET")).body
-        first = self.world.run(_next(body))
-        self.world.clock.advance(20)
-        self.assertEqual(first + self.world.run(_all(body)), data)
-
-    def test_overwritten_while_read(self) -> None:
-        """Who reads while another writes gets one version whole, or an abort."""
-        if not self.can(Capability.PUT):
-            return
-        data = self.big()
-        body = self.world.run(self.start("GET")).body
-        first = self.world.run(_next(body))
-        self.status("PUT", body=b"new" * MIB)
-        try:
-            self.assertEqual(first + self.world.run(_all(body)), data)
-        except BodyAborted:
-            pass
-        finally:
-            self.world.run(body.aclose())
-
-    def test_source_fails(self) -> None:
-        """A body that breaks off stores nothing, and is closed."""
-        self.check_broken(length=None)
-
-    def test_source_fails_with_length(self) -> None:
-        """The same where the length was announced."""
-        self.check_broken(length=1000)
-
-    def check_broken(self, length: int | None) -> None:
-        if not self.can(Capability.PUT):
-            return
-        self.stored(b"old")
-        source = PushBody(length)
-        put = self.start("PUT", body=source)
-        source.push(b"half")
-        source.fail(BodyAborted(received=4, reason="test"))
-        try:
-            status = self.world.run(put).status
-        except PigpenError:
-            status = 500
-        self.assertGreaterEqual(status, 400)
-        self.assertEqual(self.ask("GET").data, b"old")
-
-    def test_short_body(self) -> None:
-        """A body with fewer bytes than announced stores nothing."""
-        if not self.can(Capability.PUT):
-            return
-        self.stored(b"old")
-
-        async def short() -> AsyncGenerator[bytes, None]:
-            yield b"12345"
-
-        try:
-            status = self.world.run(self.start("PUT", body=StreamBody(short(), 10))).status
-        except PigpenError as error:
-            status = error.status
-        self.assertGreaterEqual(status, 400)
-        self.assertEqual(self.ask("GET").data, b"old")
-
-    def test_writer_is_cancelled(self) -> None:
-        """A PUT that is cancelled halfway leaves the old value, and its source is closed."""
-        if not self.can(Capability.PUT):
-            return
-        self.stored(b"old")
-        closed: list[bool] = []
-        source = PushBody(on_close=lambda: closed.append(True))
-        put = self.start("PUT", body=source)
-        source.push(b"half")
-        self.world.settle(1)
-        put.cancel()
-        self.assertRaises(CancelledError, self.world.run, put)
-        self.world.settle(1)
-        self.assertEqual(closed, [True])
-        self.assertEqual(self.ask("GET").data, b"old")
-
-    def test_writer_pauses(self) -> None:
-        """A source that is slow is waited for."""
-        if not self.can(Capability.PUT):
-            return
-        self.assertEqual(self.ask("PUT", body=StreamBody(self._slowly(b"abc"))).status, 201)
-        self.assertEqual(self.ask("GET").data, b"abc")
-
 
 def store_contract(
     make: Callable[[StoreContract], Store], *, fixed: bytes | None = None
@@ -442,11 +225,3 @@ def store_contract(
     :param fixed: a store that cannot PUT gives these bytes under every key.
     """
     return type("Contract", (StoreContract,), {"make": staticmethod(make), "fixed": fixed})
-
-
-async def _next(body: Body) -> bytes:
-    return await anext(body, b"")
-
-
-async def _all(body: Body) -> bytes:
-    return b"".join([chunk async for chunk in body])

@@ -67,10 +67,14 @@ class SimOpenFile(OpenedFile):
         self.inode.live += data
 
     def _write_part(self, data: bytes) -> None:
-        # a write that fails may have written something
+        # a write that fails may have written something: up to where the disk is full
         part = data[: self._disk.rng.randint(0, len(data))]
-        room = -len(self.inode.live) % BLOCK
-        self.inode.live += part[:room]
+        start = len(self.inode.live)
+        try:
+            self._disk.grow(self.inode, start + len(part))
+        except OSError:
+            part = part[: -start % BLOCK]
+        self.inode.live += part
 
     def read(self, offset: int, size: int) -> bytes:
         self._use("read")

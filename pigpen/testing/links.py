@@ -62,9 +62,8 @@ class Link:
         self.send(lambda: sender.acknowledged(count))
 
     def refuse(self) -> None:
-        """Bytes came for a socket that is closed: a reset goes back, if anyone is there to."""
-        if self.source.up:
-            self.send(RESET)
+        """Bytes came for a socket that is closed: a reset goes back."""
+        self.send(RESET)
 
     def ended(self, reason: Exception) -> None:
         self.network.ended(self, reason)
