@@ -139,6 +139,20 @@ class CommitTests(FileCase):
         self.assertEqual(self.names(), ["c"])
         self.assertEqual(len(self.flushLoggedErrors()), 0)
 
+    def test_slow_rules(self) -> None:
+        """A long listing or copy does not keep those behind it in its batch waiting too."""
+
+        def slow(tx: Transaction) -> int:
+            self.env.clock.advance(1)
+            return self.env.hops
+
+        for lane in (self.catalog.read, self.catalog.write):
+            self.env.held = []
+            waiting = [lane(slow) for _ in range(3)]
+            self.env.run_threads()
+            hops = [self.successResultOf(done) for done in waiting]
+            self.assertEqual([hop - hops[0] for hop in hops], [0, 1, 2])
+
     def test_really_full(self) -> None:
         """SQLite itself has no room for a page: 507, reads go on, and room heals it (D6)."""
 

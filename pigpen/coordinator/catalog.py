@@ -29,9 +29,11 @@ T = TypeVar("T")
 
 #: calls that wait at most, reads and writes each; the next one gets 503
 MAX_WAITING = 10_000
-#: a batch holds its first caller up, so it ends after this many calls
+#: a batch holds its first caller up, so it ends after this many calls, or seconds
 READ_BATCH = 64
 WRITE_BATCH = 512
+READ_SECONDS = 0.01
+WRITE_SECONDS = 0.05
 #: pages of 4 KiB after which the WAL is copied into the database, by the commit that passes it
 CHECKPOINT_PAGES = 4_000
 BUSY_MS = 5_000
@@ -176,8 +178,9 @@ class Catalog:
         reader = self._reader
         transaction = self._transaction(reader)
         reader.execute("BEGIN")
+        end = self._env.clock.seconds() + READ_SECONDS
         try:
-            while (call := take()) is not None:
+            while self._env.clock.seconds() <= end and (call := take()) is not None:
                 _run(call, transaction)
         finally:
             with contextlib.suppress(sqlite3.Error):  # an I/O error ended it already
@@ -190,7 +193,8 @@ class Catalog:
         try:
             writer.execute("BEGIN IMMEDIATE")
             transaction = self._transaction(writer)
-            while (call := take()) is not None:
+            end = self._env.clock.seconds() + WRITE_SECONDS
+            while self._env.clock.seconds() <= end and (call := take()) is not None:
                 calls.append(call)
                 _run_in_savepoint(call, transaction, writer)
             writer.execute("COMMIT")
