@@ -12,8 +12,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, serverFromString
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    serverFromString,
+)
 from twisted.internet.threads import deferToThreadPool
 
 from pigpen.env import Disk, Entry, Env, File, OpenFile, Space
@@ -64,6 +70,11 @@ class SystemEnv:
         return endpoint
 
     def client_endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
+        # an address needs no resolver and none of its waits between addresses
+        if isIPAddress(host):
+            return TCP4ClientEndpoint(self._reactor, host, port, timeout=30)
+        if isIPv6Address(host):
+            return TCP6ClientEndpoint(self._reactor, host, port, timeout=30)  # type: ignore[no-untyped-call]
         # the deadline is `web.client`'s, over all addresses of the name
         return HostnameEndpoint(self._reactor, host, port, timeout=30)
 
