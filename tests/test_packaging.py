@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -100,15 +101,18 @@ class PackageTests(SynchronousTestCase):
         tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
-    def test_dependencies_are_used(self) -> None:
-        """Nothing is installed that no module imports, beside what others load by name."""
+    def test_dependencies(self) -> None:
+        """What pigpen imports is installed with it, and nothing else is."""
         imported = {name.partition(".")[0] for name in _imports(ROOT / "pigpen")}
+        named = {
+            _module(re.split(r"[\[><=~; ]", line)[0])
+            for line in PYPROJECT["project"]["dependencies"]
+        }
+        foreign = imported - set(sys.stdlib_module_names) - {"pigpen"}
         # Twisted loads service-identity itself, to check the names in certificates
-        modules = {"pyyaml": "yaml", "pyopenssl": "OpenSSL", "service-identity": "twisted"}
-        for line in PYPROJECT["project"]["dependencies"]:
-            name = re.split(r"[\[><=~; ]", line)[0]
-            module = modules.get(name, name.replace("-", "_"))
-            assert module in imported, f"{name} is not used"
+        assert named - {"service_identity"} <= foreign, f"unused: {named - foreign}"
+        # zope.interface is a part of Twisted's own interface, cryptography of pyOpenSSL's
+        assert foreign - {"zope", "cryptography"} <= named, f"not named: {foreign - named}"
 
 
 class ProgramTests(SynchronousTestCase):
@@ -158,6 +162,11 @@ class ProgramTests(SynchronousTestCase):
 
 
 README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+
+
+def _module(distribution: str) -> str:
+    known = {"pyyaml": "yaml", "pyopenssl": "OpenSSL"}
+    return known.get(distribution, distribution.replace("-", "_"))
 
 
 def _units() -> list[Path]:
