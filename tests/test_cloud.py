@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.http import wire
@@ -120,3 +121,35 @@ class CloudTests(SynchronousTestCase):
         gone = self.cloud.ask("GET", "/api/ann/x")
         self.assertEqual((gone.status, gone.code), (503, "no-replica"))
         self.assertIn("Retry-After", gone.headers)
+
+    def test_no_secret_in_logs(self) -> None:
+        """No access key, host key, control secret or request id is in any logged event (REL-A5)."""
+        events: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            events.append(formatEvent(event) + repr(event))
+
+        globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        offer = self.cloud.ask("PUT", "/api/ann/x?redirect=false", Upload_Length=str(len(BIG)))
+        self.cloud.ask("PUT", offer.json(wire.UploadOffer).url, BIG)
+        location = self.cloud.ask("GET", "/api/ann/x").headers["Location"]
+        wrong = self.cloud.key[:-1] + "x"
+        self.cloud.ask("GET", "/api/ann/x", key=wrong)
+        self.cloud.nodes["h1"].env.kill()
+        self.cloud.nodes["h2"].env.boot()
+        self.cloud.start_host("h2")
+        self.cloud.ask("GET", "/api/ann/x?redirect=never")
+        self.cloud.restart_coordinator()
+        session = self.cloud.nodes["h2"].part.session
+        logged = "\n".join(events)
+        self.assertIn("epoch", logged)
+        for secret in (
+            self.cloud.key,
+            wrong,
+            offer.json(wire.UploadOffer).uuid,
+            location.rpartition("/")[2],
+            session.identity.host_key,
+            session.control,
+        ):
+            self.assertNotIn(secret, logged)

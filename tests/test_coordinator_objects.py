@@ -104,7 +104,7 @@ class ChangeTests(ObjectsCase):
         self.assertEqual(self.ask("MKCOL", "a/").status, 201)
         self.assertEqual(self.ask("MKCOL", "a").status, 405)
         self.assertEqual(self.ask("MKCOL", "b/c").status, 409)
-        self.assertEqual(self.ask("MKCOL", "d", b"<xml/>").status, 415)
+        self.assertEqual(self.ask("MKCOL", "d", b"<x/>", Content_Type="text/xml").status, 415)
         self.assertEqual(self.names(), ["a/"])
 
     def test_move(self) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pigpen.coordinator import namespace, writes
 from pigpen.coordinator.accounts import Principal
+from pigpen.coordinator.details import Details, read_changes
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.listings import Listings
 from pigpen.coordinator.nodes import Node
+from pigpen.coordinator.properties import Changes
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.coordinator.terms import (
     Query,
@@ -19,7 +21,7 @@ from pigpen.coordinator.terms import (
 from pigpen.coordinator.transaction import Transaction
 from pigpen.coordinator.uploads import Uploads
 from pigpen.coordinator.when import When
-from pigpen.errors import BadField, MethodNotAllowed, NotBuilt, NotFound, UnsupportedMediaType
+from pigpen.errors import BadField, MethodNotAllowed, NotBuilt, NotFound
 from pigpen.http.answers import json_answer
 from pigpen.http.key import Key
 from pigpen.http.message import Handler, Headers, Request, Response
@@ -41,6 +43,7 @@ class ObjectsApi:
         self._public_url = settings.public_url
         self._always_secure = (settings.public_url or "").startswith("https:")
         self._entrance = entrance
+        self._details = Details(entrance)
         self._downloads = downloads
         self._uploads = uploads
         self._listings = listings
@@ -51,10 +54,11 @@ class ObjectsApi:
         login = request.key.names[0]
         key = request.key.below(1)
         query = Query(request)
-        for name in ("properties", "lock", "complaint"):
-            if name in query:
-                await self._entrance.read(request, login, _nothing)
-                raise NotBuilt(reason=f"?{name} is not there yet")
+        if "complaint" in query:
+            await self._entrance.read(request, login, _nothing)
+            raise NotBuilt(reason="?complaint is not there yet")
+        if "properties" in query or "lock" in query:
+            return await self._details.answer(request, login, key, query)
         method = request.method
         if method in {"GET", "HEAD"}:
             return await self._get(request, login, key, query)
@@ -98,10 +102,12 @@ class ObjectsApi:
     async def _make_collection(
         self, request: Request, login: str, key: Key, query: Query
     ) -> Response:
+        changes: Changes = ()
         if request.body.length != 0:
             await self._entrance.read(request, login, _nothing)
-            raise UnsupportedMediaType(reason="a new collection takes no body yet")
-        await self._entrance.write(request, login, _make_collection, key, when_of(request, query))
+            changes = await read_changes(request)
+        when = when_of(request, query)
+        await self._entrance.write(request, login, _make_collection, key, when, changes)
         return Response(201, Headers({"Cache-Control": "no-store"}))
 
     async def _transfer(self, request: Request, login: str, key: Key, query: Query) -> Response:
@@ -142,8 +148,10 @@ def _delete(transaction: Transaction, principal: Principal, key: Key, when: When
     namespace.delete(transaction, principal, key, when)
 
 
-def _make_collection(transaction: Transaction, principal: Principal, key: Key, when: When) -> None:
-    namespace.make_collection(transaction, principal, key, when)
+def _make_collection(
+    transaction: Transaction, principal: Principal, key: Key, when: When, changes: Changes
+) -> None:
+    namespace.make_collection(transaction, principal, key, when, changes)
 
 
 def _move(

@@ -1,0 +1,177 @@
+"""Details: properties and locks of a key, as JSON, for the gateway (CLD-14; RFC 4918 meaning).
+
+    GET    KEY?properties       [Property]
+    PATCH  KEY?properties       [Property] -> 204; one without a value is removed
+    GET    KEY?lock             [LockInfo]: what covers the key
+    POST   KEY?lock             LockBody -> LockInfo, 201 if it made an empty object
+    POST   KEY?lock&seconds=N   without a body: refresh, by the token in If
+    DELETE KEY?lock=TOKEN       204
+
+``Pigpen-Principal`` says for whom: a token counts only from the user who took the lock (DAV-46).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from pigpen.coordinator import locking, locks, properties
+from pigpen.coordinator.accounts import Principal
+from pigpen.coordinator.entrance import Entrance
+from pigpen.coordinator.locking import LockWish
+from pigpen.coordinator.locks import Lock
+from pigpen.coordinator.namespace import resolve
+from pigpen.coordinator.properties import Changes, Property
+from pigpen.coordinator.terms import API, Query, when_of
+from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.when import When, check_conditions
+from pigpen.errors import BadRequest
+from pigpen.http.answers import check_method, json_answer, read_json
+from pigpen.http.key import Key
+from pigpen.http.message import Request, Response
+
+#: an owner is XML that a person's program sent (REL 5: XML)
+MAX_LOCK_BYTES = 64 * 1024
+
+
+class PropertyWish(msgspec.Struct):
+    """One property to set, or without ``value`` to remove."""
+
+    namespace: Annotated[str, Meta(max_length=1000)]
+    name: Annotated[str, Meta(min_length=1, max_length=1000)]
+    value: str | None = None
+
+
+class LockBody(msgspec.Struct):
+    exclusive: bool = True
+    infinite: bool = True
+    owner: Annotated[str, Meta(max_length=MAX_LOCK_BYTES)] = ""
+    seconds: Annotated[int, Meta(ge=0)] = locking.DEFAULT_SECONDS
+
+
+class LockInfo(msgspec.Struct):
+    """``root``: the path of the API where it was taken; ``expires``: ms since 1970."""
+
+    token: str
+    root: str
+    exclusive: bool
+    infinite: bool
+    principal: str
+    owner: str
+    expires: int
+
+
+class Details:
+    """Answers what is asked with ``?properties`` and ``?lock``."""
+
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+
+    async def answer(self, request: Request, login: str, key: Key, query: Query) -> Response:
+        if "properties" in query:
+            check_method(request, "GET", "HEAD", "PATCH")
+            if request.method == "PATCH":
+                return await self._patch(request, login, key, query)
+            found = await self._entrance.read(request, login, _properties, key, query.loose)
+            return json_answer(200, found)
+        check_method(request, "GET", "HEAD", "POST", "DELETE")
+        if request.method == "POST":
+            return await self._lock(request, login, key, query)
+        if request.method == "DELETE":
+            return await self._unlock(request, login, key, query)
+        covering = await self._entrance.read(request, login, _locks, key, query.loose)
+        return json_answer(200, [_info(login, root, lock) for root, lock in covering])
+
+    async def _patch(self, request: Request, login: str, key: Key, query: Query) -> Response:
+        await self._entrance.read(request, login, _nothing)
+        changes = await read_changes(request)
+        when = when_of(request, query)
+        await self._entrance.write(request, login, _change, key, changes, when)
+        return Response(204)
+
+    async def _lock(self, request: Request, login: str, key: Key, query: Query) -> Response:
+        when = when_of(request, query)
+        if request.body.length == 0:
+            seconds = _seconds(query)
+            root, held = await self._entrance.write(request, login, _refresh, key, seconds, when)
+            return json_answer(200, _info(login, root, held))
+        await self._entrance.read(request, login, _nothing)
+        body = await read_json(request, LockBody, MAX_LOCK_BYTES)
+        wish = LockWish(body.exclusive, body.infinite, body.owner, body.seconds)
+        root, held, made = await self._entrance.write(request, login, _take, key, wish, when)
+        return json_answer(201 if made else 200, _info(login, root, held))
+
+    async def _unlock(self, request: Request, login: str, key: Key, query: Query) -> Response:
+        token = query.get("lock")
+        if not token:
+            raise BadRequest(reason="say which lock: ?lock=TOKEN")
+        when = when_of(request, query)
+        await self._entrance.write(request, login, _end, key, token, when)
+        return Response(204)
+
+
+async def read_changes(request: Request) -> Changes:
+    """The properties in a JSON body. :raises UnsupportedMediaType: it is no JSON."""
+    wishes = await read_json(request, list[PropertyWish])
+    return tuple(Property(wish.namespace, wish.name, wish.value) for wish in wishes)
+
+
+def _seconds(query: Query) -> int:
+    value = query.get("seconds") or str(locking.DEFAULT_SECONDS)
+    if not value.isascii() or not value.isdigit() or len(value) > 12:
+        raise BadRequest(reason="seconds is a number")
+    return int(value)
+
+
+def _info(login: str, root: Key, lock: Lock) -> LockInfo:
+    return LockInfo(
+        token=lock.token,
+        root=f"/{API}/{login}{root.to_path()}",
+        exclusive=lock.exclusive,
+        infinite=lock.infinite,
+        principal=lock.principal,
+        owner=lock.owner,
+        expires=lock.expires,
+    )
+
+
+# -- rules, with who asks in front ----------------------------------------------------------------
+
+
+def _nothing(_: Transaction, __: Principal) -> None:
+    return None
+
+
+def _properties(tx: Transaction, principal: Principal, key: Key, loose: bool) -> list[Property]:
+    return properties.read(tx, resolve(tx, principal, key, loose=loose).id)
+
+
+def _change(tx: Transaction, principal: Principal, key: Key, changes: Changes, when: When) -> None:
+    node = resolve(tx, principal, key, loose=when.loose)
+    check_conditions(when, "PATCH", node.validators)
+    locks.check(tx, principal, when, key, [node])
+    properties.apply(tx, node.id, changes)
+
+
+def _locks(tx: Transaction, principal: Principal, key: Key, loose: bool) -> list[tuple[Key, Lock]]:
+    return locking.locks_on(tx, resolve(tx, principal, key, loose=loose))
+
+
+def _take(
+    tx: Transaction, principal: Principal, key: Key, wish: LockWish, when: When
+) -> tuple[Key, Lock, bool]:
+    held, made = locking.lock(tx, principal, key, wish, when)
+    return locks.key_of(tx, held.node_id), held, made
+
+
+def _refresh(
+    tx: Transaction, principal: Principal, key: Key, seconds: int, when: When
+) -> tuple[Key, Lock]:
+    held = locking.refresh(tx, principal, key, seconds, when)
+    return locks.key_of(tx, held.node_id), held
+
+
+def _end(tx: Transaction, principal: Principal, key: Key, token: str, when: When) -> None:
+    locking.unlock(tx, principal, key, token, when)
