@@ -176,6 +176,8 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(len(handler.waits), 2)
         handler.waits[1].callback(Response(404))
         self.assertEqual(statuses(transport), [200, 404])
+        transport.lose()
+        self.assertEqual(handler.ended, ["answered", "answered", "cancelled"])
 
 
 class ContinueTests(SynchronousTestCase):

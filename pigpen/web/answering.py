@@ -111,10 +111,11 @@ class Answerer:
         task = Deferred.fromCoroutine(coroutine)
         if not task.called:
             self._task = task
-        self._last = task.addBoth(self._task_over)
+        self._last = task.addBoth(self._task_over, task)
 
-    def _task_over(self, result: object) -> None:
-        self._task = None
+    def _task_over(self, result: object, task: Deferred[None]) -> None:
+        if self._task is task:  # else the next request's has begun
+            self._task = None
         if isinstance(result, Failure) and not (
             self._connection.closed and isinstance(result.value, CancelledError | PigpenError)
         ):

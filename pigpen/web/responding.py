@@ -55,7 +55,7 @@ def plan_response(response: Response, exchange: Exchange, common: str) -> Plan:
     status = response.status
     if not 200 <= status <= 599:
         raise ValueError(f"a handler cannot answer {status}")
-    lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n", common]
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
     fields: list[str] = []
     announced: str | None = None
     for name, value in response.headers.items():
@@ -76,7 +76,7 @@ def plan_response(response: Response, exchange: Exchange, common: str) -> Plan:
         text += "Connection: close\r\n"
     elif not exchange.http11:
         text += "Connection: keep-alive\r\n"
-    plan.head = f"{''.join(lines)}{text}\r\n".encode("latin-1")
+    plan.head = f"{line}{common}{text}\r\n".encode("latin-1")
     return plan
 
 
