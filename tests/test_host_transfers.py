@@ -89,6 +89,24 @@ class PutTests(SynchronousTestCase):
         self.assertIsNone(body._reader)
         self.assertEqual(self.kit.status("PUT", path, body=b"abc"), 201)
 
+    def test_fields_of_a_put(self) -> None:
+        """The client's own digest is checked; a part does not pass for the whole."""
+        right = format_digest(bytes.fromhex(digest_of(b"hello")))
+        wrong = format_digest(bytes(32))
+        rows = [
+            (400, {}, {"Content-Range": "bytes 0-4/5"}),
+            (400, {}, {"Repr-Digest": "sha-256=hello"}),
+            (400, {}, {"Upload-Offset": "-1"}),
+            (422, {}, {"Repr-Digest": wrong}),
+            (422, {"digest": digest_of(b"hello")}, {"Repr-Digest": wrong}),
+            (201, {"digest": digest_of(b"hello")}, {"Repr-Digest": right}),
+            (201, {}, {"Repr-Digest": right}),
+        ]
+        for number, (status, fields, headers) in enumerate(rows):
+            path = self.kit.expect_put(number, length=5, **fields)
+            answer = self.kit.status("PUT", path, body=b"hello", headers=headers)
+            self.assertEqual(answer, status, headers)
+
     def test_two_at_once(self) -> None:
         """The second connection of an upload gets 409, and the first goes on."""
         path = self.kit.expect_put(1, length=6)

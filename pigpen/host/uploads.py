@@ -33,6 +33,7 @@ from pigpen.host.space import STEP_BYTES, Reservation, Room
 from pigpen.host.tasks import Tasks
 from pigpen.host.writer import BlobWriter, Written
 from pigpen.http.answers import json_answer
+from pigpen.http.fields import parse_digest
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.wire import INLINE_BYTES, Problem, Receipt, ReceiptAnswer, Stored, WriteState
 
@@ -68,7 +69,7 @@ class Upload:
         self._live = live
         self._expected = live.expectation
         self._body = request.body
-        self._offset_field = request.headers.get(OFFSET)
+        self._fields = request.headers
         self._patience = Patience(tools.env.clock, self.cut, live.expectation.idle, live.ends)
         self._receiving: Deferred[None] | None = None
         self._delivery: Delivery | None = None
@@ -77,6 +78,7 @@ class Upload:
         #: whether the bytes ended early without anybody's decision: then they are kept
         self._interrupted = False
         self._small: list[bytes] = []
+        self._digest: str | None = None
 
     async def answer(self) -> Response:
         """Do it. :raises PigpenError: what was wrong."""
@@ -89,6 +91,7 @@ class Upload:
         if begin is None:
             return _wrong_offset(have)
         self._check_length(begin)
+        self._digest = self._check_fields()
         self._tools.table.begin_put(self._live)
         work = self._tools.tasks.start(self._run(begin))
         try:
@@ -115,12 +118,21 @@ class Upload:
 
     def _begin(self, have: int) -> int | None:
         """Where the client begins; None: not where it can."""
-        text = self._offset_field
+        text = self._fields.get(OFFSET)
         if text is not None and not (text.isascii() and text.isdigit() and len(text) <= 18):
             raise BadField(field=OFFSET, reason="it is a number of bytes")
         offset = int(text or 0)
         # from the start is always possible, unless the blob is complete: that never changes
         return offset if offset == have or (not offset and not self._live.complete) else None
+
+    def _check_fields(self) -> str | None:
+        """:return: the SHA-256 the bytes must have, announced by the coordinator or the client."""
+        if "Content-Range" in self._fields:  # RFC 9110 14.4: a part must not pass for the whole
+            raise BadField(field="Content-Range", reason="send the whole, or use Upload-Offset")
+        sent = parse_digest(self._fields.get("Repr-Digest", ""))
+        if sent is None or self._expected.digest in {None, sent.hex()}:
+            return self._expected.digest or (sent.hex() if sent else None)
+        raise DigestMismatch
 
     def _check_length(self, begin: int) -> None:
         length = self._body.length
@@ -180,7 +192,7 @@ class Upload:
     async def _write(self, writer: BlobWriter, reservation: Reservation) -> Written:
         try:
             await self._receive(writer, reservation)
-            written = await writer.finish(self._expected.digest)
+            written = await writer.finish(self._digest)
         except Exception:
             await self._give_up(writer, reservation)
             raise
@@ -208,7 +220,8 @@ class Upload:
             self._interrupted = True
             raise CancelledError
         self._receiving = Deferred.fromCoroutine(self._pump(writer, reservation))
-        self._patience.begin()
+        if not self._receiving.called:  # else all of a small body was here already
+            self._patience.begin()
         try:
             await self._receiving
         except CancelledError:
@@ -259,7 +272,7 @@ class Upload:
             length, sha256 = await self._tools.tasks.own(hashing)
         except OSError as error:
             raise durable.what_failed(error) from error
-        if self._expected.digest not in {None, sha256}:
+        if self._digest not in {None, sha256}:
             raise DigestMismatch
         return Written(length, sha256, 0)
 
