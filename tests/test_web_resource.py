@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+import pigpen
 from pigpen.env import sleep
 from pigpen.errors import BodyAborted, NoReplica
 from pigpen.http.body import BytesBody, PushBody, StreamBody, read_all
@@ -140,6 +142,24 @@ class HandlerResourceTests(SynchronousTestCase):
             self.world.clock.advance(20)
         self.assertLess(len(counted), 16)
         self.world.run(response.body.aclose())
+
+    def test_upload_breaks(self) -> None:
+        """An upload that is cut reaches no handler, and leaves the log clean (P13)."""
+        source = PushBody(200_000)
+        put = Deferred.fromCoroutine(self.client.request("PUT", "http://far/memory/a", body=source))
+        source.push(bytes(150_000))  # twisted.web has begun a file of its own
+        with self.world.watching():
+            self.world.clock.advance(1)
+            source.fail(BodyAborted(received=9, reason="test"))
+            self.world.clock.advance(1)
+        self.failureResultOf(put, BodyAborted)
+        self.assertEqual(self.world.errors, [])
+        self.assertEqual(self.ask("GET", "/memory/a")[0], 404)
+
+    def test_no_reverse_proxy(self) -> None:
+        """twisted.web's proxy reads whole bodies; nothing here is built on it (P3)."""
+        for path in Path(pigpen.__file__).parent.rglob("*.py"):
+            self.assertNotIn("ReverseProxyResource", path.read_text(), path)
 
     def test_client_leaves(self) -> None:
         """When the client is gone, the handler is cancelled, and its body closed."""
