@@ -74,15 +74,17 @@ def make(
     from pigpen import services, solo
 
     config = options.config
-    match options.section:
-        case "host":
-            return services.make_host(env, config, fatal)
-        case "coordinator":
-            return services.make_coordinator(env, config, fatal)
-        case "runserver":
-            return services.make_gateway(env, config, fatal)
-        case _:
-            return solo.SoloService(env, config, fatal, announce, user_path(os.environ))
+    if options.section == "solo":
+        return solo.SoloService(env, config, fatal, announce, user_path(os.environ))
+    makers: dict[str, Callable[..., services.PartService]] = {
+        "host": services.make_host,
+        "coordinator": services.make_coordinator,
+        "runserver": services.make_gateway,
+    }
+    service = makers[options.section](env, config, fatal)
+    line = f"Listening on {config.interface}:{config.port} ..."
+    _ = service.ready.addCallback(lambda _: announce(line))
+    return service
 
 
 def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
