@@ -21,7 +21,7 @@ from pigpen.coordinator.catalog import Catalog
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.expecting import Sender
-from pigpen.coordinator.host_api import HostApi, make_host
+from pigpen.coordinator.host_api import HostApi, HostTools, make_host
 from pigpen.coordinator.hosts import Hosts
 from pigpen.coordinator.listings import Listings
 from pigpen.coordinator.metrics import Metrics
@@ -150,13 +150,21 @@ class Coordinator:
         passthrough = Passthrough(client, catalog, hosts, metrics)
         uploads = Uploads(env, entrance, openings, passthrough, metrics)
         objects = ObjectsApi(settings, entrance, downloads, uploads, Listings(catalog))
-        host_api = HostApi(
-            env, settings, client, catalog, entrance, throttle, hosts, secret, metrics
+        host_tools = HostTools(
+            env=env,
+            settings=settings,
+            client=client,
+            catalog=catalog,
+            entrance=entrance,
+            throttle=throttle,
+            hosts=hosts,
+            secret=secret,
+            metrics=metrics,
         )
         tree = ResourceTree()
         tree.mount("/api/", objects)
         tree.mount("/account", AccountApi(entrance))
-        tree.mount("/hosts", host_api)
+        tree.mount("/hosts", HostApi(host_tools))
         tree.mount("/status", _Status())
         tree.mount("/metrics", _Numbers(metrics))
         return _Parts(catalog, entrance, announcer, tree)

@@ -9,6 +9,7 @@ POST /hosts/ID/receipts     what it has made durable
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import msgspec
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
@@ -42,32 +43,36 @@ PROBE_SECONDS = 1.0
 _LATER = frozenset({"inventory", "drain", "reverse"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostTools:
+    """What it takes to deal with hosts."""
+
+    env: Env
+    settings: CoordinatorSettings
+    client: Sender
+    catalog: Catalog
+    entrance: Entrance
+    throttle: Throttle
+    hosts: Hosts
+    secret: ClusterSecret
+    metrics: Metrics
+
+
 class HostApi:
     """Keys are relative to /hosts."""
 
     log = Logger()
 
-    def __init__(
-        self,
-        env: Env,
-        settings: CoordinatorSettings,
-        client: Sender,
-        catalog: Catalog,
-        entrance: Entrance,
-        throttle: Throttle,
-        hosts: Hosts,
-        secret: ClusterSecret,
-        metrics: Metrics,
-    ) -> None:
-        self._env = env
-        self._settings = settings
-        self._client = client
-        self._catalog = catalog
-        self._entrance = entrance
-        self._throttle = throttle
-        self._hosts = hosts
-        self._secret = secret
-        self._metrics = metrics
+    def __init__(self, tools: HostTools) -> None:
+        self._env = tools.env
+        self._settings = tools.settings
+        self._client = tools.client
+        self._catalog = tools.catalog
+        self._entrance = tools.entrance
+        self._throttle = tools.throttle
+        self._hosts = tools.hosts
+        self._secret = tools.secret
+        self._metrics = tools.metrics
 
     async def handle(self, request: Request) -> Response:
         match request.key.names:
