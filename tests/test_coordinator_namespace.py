@@ -362,6 +362,23 @@ class CopyTests(NamespaceCase):
         self.patch(copies, "MAX_COPIED", 6)
         self.copy("a", "b")
 
+    def test_pages(self) -> None:
+        """A big collection is copied whole, with the properties of its members."""
+        self.patch(copies, "PAGE", 3)
+        for n in range(10):
+            self.put(f"a/{n}/x", b"%d" % n)
+            self.put(f"a/{n}-", b"")
+        wish = (Property("n", "p", "v"),)
+        namespace.change_properties(self.tx, self.me, key("a/7/x"), wish)
+        before = {name.removeprefix("a/"): data for name, data in self.tree().items()}
+        self.copy("a", "b")
+        self.delete("a")
+        after = {name.removeprefix("b/"): data for name, data in self.tree().items()}
+        self.assertEqual(after, before)
+        node = namespace.resolve(self.tx, self.me, key("b/7/x"))
+        self.assertEqual(properties.read(self.tx, node.id), list(wish))
+        self.assertEqual(len(self.tx.all("SELECT * FROM properties")), 2)
+
     def test_quota(self) -> None:
         """A copy over the quota is refused whole."""
         self.put("a/1", b"12345")

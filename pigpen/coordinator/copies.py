@@ -13,11 +13,31 @@ from pigpen.coordinator.nodes import (
     insert_version,
     new_version_id,
 )
-from pigpen.coordinator.transaction import Transaction
-from pigpen.errors import Forbidden
+from pigpen.coordinator.transaction import Row, Transaction, Value
+from pigpen.errors import Forbidden, Unavailable
 
 #: nodes one COPY makes at most
 MAX_COPIED: Final = 100_000
+#: members read and written at a time
+PAGE: Final = 1000
+
+_MEMBERS = (
+    "SELECT n.id, n.name, n.sort_name, v.blob_id, v.content_type, b.length FROM nodes n"
+    " LEFT JOIN versions v ON v.id = n.version_id LEFT JOIN blobs b ON b.id = v.blob_id"
+    " WHERE n.parent_id = ? AND n.sort_name > ? ORDER BY n.sort_name LIMIT ?"
+)
+_WITH_PROPERTIES = (
+    "SELECT DISTINCT p.node_id FROM nodes n CROSS JOIN properties p ON p.node_id = n.id"
+    " WHERE n.parent_id = ? AND n.sort_name > ? AND n.sort_name <= ?"
+)
+_INSERT_NODE = (
+    "INSERT INTO nodes (id, account_id, parent_id, name, sort_name, version_id, created, modified)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+)
+_INSERT_VERSION = (
+    "INSERT INTO versions (id, account_id, node_id, blob_id, content_type, created)"
+    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+)
 
 
 def measure(tx: Transaction, node: Node, *, deep: bool) -> int:
@@ -62,31 +82,56 @@ def copy_node(
 
 
 def copy_members(tx: Transaction, account_id: int, source_id: int, target_id: int) -> None:
-    """All below a collection; `measure` has bounded it."""
+    """All below a collection; `measure` has bounded it.
+
+    Rows go in by pages, as a hundred thousand of them hold every other change up.
+
+    :raises Unavailable: a random id was taken already; try again.
+    """
     waiting = [(source_id, target_id)]
     objects = used = 0
     while waiting:
         source, target = waiting.pop()
-        for node_id, name, blob_id, content_type, length in _members(tx, source):
-            if blob_id is None:
-                made = insert_node(tx, account_id, target, name)
-                waiting.append((node_id, made))
-            else:
-                version_id = new_version_id(tx)
-                made = insert_node(tx, account_id, target, name, version_id)
-                insert_version(tx, version_id, made, account_id, (blob_id, content_type))
-                objects += 1
-                used += length
-            properties.copy(tx, node_id, made)
+        after = b""
+        while rows := tx.all(_MEMBERS, source, after, PAGE):
+            made = [tx.random.getrandbits(63) for _ in rows]
+            _insert_page(tx, account_id, target, rows, made)
+            _copy_properties(tx, source, (after, rows[-1][2]), _pairs(rows, made))
+            for row, new_id in zip(rows, made, strict=True):
+                if row[3] is None:
+                    waiting.append((row[0], new_id))
+                else:
+                    objects += 1
+                    used += row[5]
+            after = rows[-1][2]
     count_change(tx, account_id, used=used, objects=objects)
 
 
-def _members(tx: Transaction, collection_id: int) -> list[tuple[int, str, bytes, str, int]]:
-    """All of them at once: `_measure` has bounded their number."""
-    rows = tx.all(
-        "SELECT n.id, n.name, v.blob_id, v.content_type, b.length FROM nodes n"
-        " LEFT JOIN versions v ON v.id = n.version_id LEFT JOIN blobs b ON b.id = v.blob_id"
-        " WHERE n.parent_id = ? ORDER BY n.sort_name",
-        collection_id,
-    )
-    return [(number, name.decode(), *rest) for number, name, *rest in rows]
+def _pairs(rows: list[Row], made: list[int]) -> dict[int, int]:
+    return {row[0]: new_id for row, new_id in zip(rows, made, strict=True)}
+
+
+def _insert_page(
+    tx: Transaction, account_id: int, target: int, rows: list[Row], made: list[int]
+) -> None:
+    nodes: list[tuple[Value, ...]] = []
+    versions: list[tuple[Value, ...]] = []
+    for (_, name, sort_name, blob_id, content_type, _), new_id in zip(rows, made, strict=True):
+        version_id = None
+        if blob_id is not None:
+            version_id = tx.random.getrandbits(63)
+            versions.append((version_id, account_id, new_id, blob_id, content_type, tx.now))
+        nodes.append((new_id, account_id, target, name, sort_name, version_id, tx.now, tx.now))
+    inserted = tx.many(_INSERT_NODE, nodes)
+    if versions:
+        inserted += tx.many(_INSERT_VERSION, versions)
+    if inserted != len(nodes) + len(versions):
+        raise Unavailable(reason="two random ids were the same")
+
+
+def _copy_properties(
+    tx: Transaction, source: int, span: tuple[bytes, bytes], made: dict[int, int]
+) -> None:
+    """Most members have none, so those that do are asked for."""
+    for (node_id,) in tx.all(_WITH_PROPERTIES, source, *span):
+        properties.copy(tx, node_id, made[node_id])

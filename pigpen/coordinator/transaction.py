@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 #: a value SQLite stores
@@ -44,6 +44,10 @@ class Transaction:
     def run(self, sql: str, *values: Value) -> int:
         """Change rows; how many were changed."""
         return self._connection.execute(sql, values).rowcount
+
+    def many(self, sql: str, rows: Iterable[tuple[Value, ...]]) -> int:
+        """Run a change for each row; how many rows were changed in all."""
+        return self._connection.executemany(sql, rows).rowcount
 
     def insert(self, sql: str, *values: Value) -> int:
         """Insert a row under a new random id, which is the first ``?``; drawn again if taken."""
