@@ -102,7 +102,7 @@ def run_command(name: str, options: Any) -> int:
             reactor.callLater(0, reactor.stop)
 
     command = Deferred.fromCoroutine(run())
-    command.addCallbacks(
+    _ = command.addCallbacks(
         lambda _: status.append(OK), lambda failure: status.append(judge(failure, stopped))
     )
     _on_signals(lambda: reactor.callFromThread(command.cancel), stopped)
@@ -145,7 +145,7 @@ def judge(failure: Failure, stopped: list[int]) -> int:
     return FAILED
 
 
-def _unexpected(error: BaseException) -> str:
+def _unexpected(error: BaseException | None) -> str:
     name = type(error).__name__
     return (
         f"this should not happen ({name}); set PIGPEN_DEBUG=1 to see more, and report it: {REPORT}"

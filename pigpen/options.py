@@ -215,7 +215,7 @@ class PutOptions(CloudOptions):
     optParameters = parameters(("type", "t", "Content type, for readers over HTTP."))
     optFlags: ClassVar[Rows] = [["new", "n", "Only if nothing is stored there yet."]]
 
-    def parseArgs(self, key: str, file: str = "-") -> None:
+    def parseArgs(self, key: str, file: str = "-") -> None:  # type: ignore[override]
         self["key"], self["file"] = key, file
 
 
@@ -226,7 +226,7 @@ class GetOptions(CloudOptions):
         " is complete and its SHA-256 is right. " + STATUS_HELP
     )
 
-    def parseArgs(self, key: str, file: str = "-") -> None:
+    def parseArgs(self, key: str, file: str = "-") -> None:  # type: ignore[override]
         self["key"], self["file"] = key, file
 
 
@@ -247,7 +247,7 @@ class RemoveOptions(CloudOptions):
     longdesc = "Remove what is stored under KEY. " + STATUS_HELP
     optFlags: ClassVar[Rows] = [["recursive", "r", "A collection, with all in it."]]
 
-    def parseArgs(self, key: str) -> None:
+    def parseArgs(self, key: str) -> None:  # type: ignore[override]
         self["key"] = key
 
 

@@ -253,7 +253,7 @@ def own_url(listen: Listen) -> str:
     return f"{scheme}://{name}:{listen.port}"
 
 
-def _not_listening(listen: Listen, error: BaseException) -> ConfigError:
+def _not_listening(listen: Listen, error: BaseException | None) -> ConfigError:
     reason = str(error)
     if isinstance(error, CannotListenError):
         reason = getattr(error.socketError, "strerror", None) or str(error.socketError)

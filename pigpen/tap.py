@@ -43,6 +43,8 @@ class Ending:
 
     def __call__(self, error: PigpenError) -> None:
         self.log.critical("cannot start: {reason}", reason=error.message)
+        if sys.__stderr__ is not None:  # twistd's own stderr goes to the log
+            sys.__stderr__.write(f"pigpen: {error.message}\n")
         # twistd ends with status 0 whenever its reactor was stopped; this runs after its own
         # clean-up, when the reactor and its threads are gone
         atexit.register(os._exit, 1)
