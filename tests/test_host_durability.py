@@ -166,7 +166,7 @@ class CancelTests(SynchronousTestCase):
 
     def check_left(self, kit: Kit, data: bytes) -> None:
         self.assertEqual(kit.disk.open_files, [LOCK])
-        self.assertEqual(kit.host._uploads.running, set())
+        self.assertEqual(kit.host._uploads.running, {})
         for receipt in kit.coordinator.receipts:
             self.assertEqual(receipt.sha256, digest_of(data))
             self.assertIn(kit.blob_path(BLOB), kit.files())

@@ -114,7 +114,6 @@ class PutTests(SynchronousTestCase):
         first = self.kit.ask("PUT", path, body=body)
         body.push(b"abc")
         self.assertEqual(self.kit.status("PUT", path, body=b"abcdef"), 409)
-        self.assertEqual(self.kit.status("HEAD", path), 409)
         body.push(b"def")
         body.finish()
         self.assertEqual(self.kit.env.run(first).status, 201)
@@ -213,6 +212,33 @@ class ResumeTests(SynchronousTestCase):
         self.assertEqual((wrong.status, wrong.headers["Upload-Offset"]), (409, "1000000"))
         self.assertEqual(self.resume(self.path, 1_000_000).status, 201)
         self.assert_stored()
+
+    def test_sender_comes_back(self) -> None:
+        """A client whose connection died unnoticed asks for the offset and goes on at once."""
+        for again in (False, True):
+            body = PushBody(len(self.data))
+            answer = self.kit.ask("PUT", self.path, body=body)
+            body.push(self.data[:600_000])
+            self.kit.advance(1)
+            path = self.path
+            if again:
+                path = self.kit.expect_put(5, blob=id_of(1 + 10**6), length=len(self.data))
+            self.assertEqual(self.offset(path), 600_000)
+            self.assertEqual(self.kit.env.run(answer).status, 409)
+        self.assertEqual(self.resume(path, 600_000).status, 201)
+        self.assertEqual(self.kit.status("PUT", self.path, body=self.data), 409)
+        self.kit.advance(1000)
+        self.assert_stored()
+
+    def test_two_writers_of_one_blob(self) -> None:
+        """While a blob waits for its receipt, another uuid for it cannot write it again."""
+        self.kit.coordinator.mute = True
+        first = self.kit.ask("PUT", self.path, body=self.data)
+        self.kit.advance(1)
+        path = self.kit.expect_put(5, blob=id_of(1 + 10**6), length=len(self.data))
+        self.assertEqual(self.resume(path, len(self.data)).status, 409)
+        first.cancel()
+        self.failureResultOf(first)
 
     def test_again_and_again(self) -> None:
         """Resuming does not count as a request."""

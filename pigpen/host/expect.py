@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pigpen.env import Env
@@ -34,6 +34,8 @@ class ExpectTools:
     parts: Parts
     room: Room
     table: Expectations
+    #: `UploadTools.displace`
+    displace: Callable[[str], Awaitable[None]]
     control: Callable[[], str | None]
     takes_writes: Callable[[], bool]
     stopping: Callable[[], bool]
@@ -52,6 +54,9 @@ class ExpectHandler:
         batch = await read_json(request, list[Expectation], MAX_BATCH_BYTES)
         if len(batch) > MAX_BATCH:
             raise TooLarge(limit=MAX_BATCH_BYTES)
+        for one in batch:
+            if one.method == "PUT" and self._tools.table.known(one) is None:
+                await self._tools.displace(one.blob)
         found = await self._look(batch)
         # no await from here on: the whole batch is judged in one turn
         return json_answer(200, [self._judge(one, found.get(one.blob)) for one in batch])

@@ -125,7 +125,7 @@ class Host:
         ends = self._env.clock.seconds() + seconds
         while self._uploads.running and self._env.clock.seconds() < ends:
             await sleep(self._env, min(0.1, seconds))
-        for upload in list(self._uploads.running):
+        for upload in list(self._uploads.running.values()):
             upload.cut(Unavailable(reason="this host stops; go on elsewhere, or later"))
 
     async def _unlock(self) -> None:
@@ -228,6 +228,7 @@ class Host:
             parts=self.parts,
             room=self.room,
             table=self.table,
+            displace=self._uploads.displace,
             control=lambda: self.session.control,
             takes_writes=self._takes_writes,
             stopping=lambda: self.session.condition.state == "stopping",

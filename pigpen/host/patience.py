@@ -16,7 +16,7 @@ class Patience:
     __slots__ = ("_clock", "_cut", "_ends", "_idle", "_timer", "_waiting_since")
 
     def __init__(
-        self, clock: IReactorTime, cut: Callable[[PigpenError], None], idle: float, ends: float
+        self, clock: IReactorTime, cut: Callable[[PigpenError], object], idle: float, ends: float
     ) -> None:
         """:param ends: absolute, on `clock`. :param idle: seconds without a byte."""
         self._clock = clock

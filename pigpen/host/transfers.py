@@ -36,10 +36,11 @@ class TransferHandler:
             return await Upload(self._uploads, uuid, live, request).answer()
         if request.method == "GET":
             return json_answer(200, live.state)
-        return self._offset(live)
+        return await self._offset(live)
 
-    def _offset(self, live: Live) -> Response:
+    async def _offset(self, live: Live) -> Response:
         """How far an upload came (CLD-37)."""
+        await self._uploads.displace(live.expectation.blob)
         if live.running:
             raise Conflict(reason="this upload is under way on another connection")
         done = live.state.state == "committed"

@@ -15,6 +15,7 @@ from pigpen.env import Env
 from pigpen.errors import (
     BadField,
     BadRequest,
+    Conflict,
     DigestMismatch,
     DiskFailed,
     PigpenError,
@@ -57,7 +58,15 @@ class UploadTools:
     parts: Parts
     outbox: Outbox
     takes_writes: Callable[[], bool]
-    running: set[Upload] = field(default_factory=set)
+    #: by blob: two writers of one blob would write one file
+    running: dict[str, Upload] = field(default_factory=dict)
+
+    async def displace(self, blob: str) -> None:
+        """The sender of an upload has come back: its old connection is dead, so what came over it
+        is kept for the new one. One that has all its bytes goes on."""
+        upload = self.running.get(blob)
+        if upload is not None and upload.cut(Conflict(reason="its sender came back")):
+            await upload.when_ended()
 
 
 class Upload:
@@ -78,6 +87,7 @@ class Upload:
         #: whether the bytes ended early without anybody's decision: then they are kept
         self._interrupted = False
         self._small: list[bytes] = []
+        self._waiters: list[Deferred[None]] = []
         self._digest: str | None = None
 
     async def answer(self) -> Response:
@@ -92,6 +102,8 @@ class Upload:
             return _wrong_offset(have)
         self._check_length(begin)
         self._digest = self._check_fields()
+        if self._expected.blob in self._tools.running:
+            raise Conflict(reason="this upload is under way on another connection")
         self._tools.table.begin_put(self._live)
         work = self._tools.tasks.start(self._run(begin))
         try:
@@ -108,11 +120,19 @@ class Upload:
         if self._delivery is not None:
             self._delivery.leave()
 
-    def cut(self, error: PigpenError) -> None:
-        """End the receiving and tell the client why."""
-        if self._receiving is not None and self._cut is None:
+    def cut(self, error: PigpenError) -> bool:
+        """End the receiving and tell the client why. :return: False: there is no receiving."""
+        if self._receiving is None:
+            return False
+        if self._cut is None:
             self._cut = error
             self._receiving.cancel()
+        return True
+
+    def when_ended(self) -> Deferred[None]:
+        waiter: Deferred[None] = Deferred()
+        self._waiters.append(waiter)
+        return waiter
 
     # -- before the first byte: nothing changes ----------------------------------------------------
 
@@ -154,7 +174,7 @@ class Upload:
     # -- the work ----------------------------------------------------------------------------------
 
     async def _run(self, begin: int) -> Response:
-        self._tools.running.add(self)
+        self._tools.running[self._expected.blob] = self
         try:
             written = await (self._claim() if self._live.complete else self._store(begin))
             return await self._deliver(written)
@@ -163,8 +183,11 @@ class Upload:
                 self._live.state = WriteState("refused", error.status, None, error.code)
             raise
         finally:
-            self._tools.running.discard(self)
+            del self._tools.running[self._expected.blob]
             self._tools.table.end_put(self._live, spent=not self._interrupted)
+            for waiter in self._waiters:
+                if not waiter.called:
+                    waiter.callback(None)
 
     async def _store(self, begin: int) -> Written:
         first = min(STEP_BYTES, self._limit - begin)

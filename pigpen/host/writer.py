@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from pigpen.env import Env, OpenFile
-from pigpen.errors import DigestMismatch, PigpenError
+from pigpen.errors import Conflict, DigestMismatch, PigpenError
 from pigpen.host import durable
 from pigpen.host.folder import Folder
 from pigpen.host.lane import Lane
@@ -210,6 +210,8 @@ class BlobWriter:
 
     def _publish(self, chunks: list[bytes], digest: str | None) -> Written:
         self._check()
+        if self._folder.size(self.blob) is not None:
+            raise Conflict(reason="this was stored already, under another request id")
         self._folder.make_leaf(self.blob)
         self._write(chunks)
         sha256 = self._hash.hexdigest()
