@@ -10,7 +10,8 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import ROOT
+#: the checkout, from which pigpen is imported whether installed or not
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 #: writes rows from 16 callers and prints the name of each when its commit is acknowledged
 WRITER = """
