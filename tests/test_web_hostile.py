@@ -6,6 +6,7 @@ Sn: at most n, and none is made of a body.
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -206,6 +207,10 @@ TABLE: dict[str, list[tuple[str, bytes]]] = {
 }
 
 
+PIECES = (b"", b"\0", b"\n", b"\r", b"\r\n", b"\r\n\r\n", b" ", b"\t", b":", b";", b"#", b"?", b"/",
+          b"0", b"\xff", b"chunked", b"Content-Length: 3\r\n")  # fmt: skip
+
+
 def serve(data: bytes, step: int) -> tuple[list[int], list[tuple[str, str, bytes]], bool]:
     """Send `data` in pieces, then wait for every limit.
 
@@ -240,6 +245,23 @@ class HostileTests(SynchronousTestCase):
         else:
             self.assertLessEqual(len(seen), int(kind[1:]))
             self.assertTrue(statuses)
+
+
+class MutationTests(SynchronousTestCase):
+    """Inputs between the rows of the table."""
+
+    def test_mutations(self) -> None:
+        """Damaged requests end the same whole and by bytes, never with a 500 or an exception."""
+        source = random.Random(1)
+        rows = [data for group in TABLE.values() for _, data in group if len(data) < 1000]
+        for _ in range(300):
+            data = bytearray(source.choice(rows) + source.choice(rows))
+            for _ in range(source.randint(1, 4)):
+                place = source.randrange(len(data))
+                data[place : place + source.randint(0, 3)] = source.choice(PIECES)
+            whole = serve(bytes(data), len(data))
+            self.assertEqual(serve(bytes(data), 1), whole, bytes(data))
+            self.assertNotIn(500, whole[0])
 
 
 def _add_tests() -> None:
