@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.secrets import load_cluster_secret
@@ -51,3 +53,28 @@ class SecretTests(SynchronousTestCase):
         secret = load_cluster_secret(self.env, "c")
         text = self.env.disk.read("c/cluster-secret", 100).decode()[:16]
         self.assertNotIn(text, repr(secret))
+
+    def test_disk_fails(self) -> None:
+        """A disk that fails at any step of the first start: an error, then a clean second try."""
+        for step in range(1, 20):
+            env = self.env = SimEnv(step)
+            env.disk.make_folder("c")
+            env.disk.fail_at(step, OSError(errno.ENOSPC, "full"))
+            try:
+                self.control()
+            except OSError:
+                # if the folder's own sync failed, the file is there and whole
+                names = [entry.name for entry in env.disk.entries("c")]
+                self.assertIn(names, ([], ["cluster-secret"]))
+                env.disk.clear()
+                self.control()
+            else:
+                break
+        self.assertGreater(step, 5)
+
+    def test_open_to_others(self) -> None:
+        """A secret that others can read stops the start and says what to do."""
+        self.write(b"0" * 64)
+        self.env.disk._file("c/cluster-secret").mode = 0o640
+        error = self.assertRaises(ConfigError, self.control)
+        self.assertIn("chmod 600", error.message)

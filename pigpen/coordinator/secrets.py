@@ -8,6 +8,7 @@ A host recognises the coordinator by its control secret: HMAC-SHA256(cluster sec
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -63,9 +64,14 @@ def _make(env: Env, folder: str, path: str) -> None:
     temporary = f"{path}.{random_id(env)[:8]}"
     file = disk.create(temporary)
     try:
-        file.write(random_id(env).encode("ascii") + b"\n")
-        file.sync()
-    finally:
-        file.close()
-    disk.rename(temporary, path)
+        try:
+            file.write(random_id(env).encode("ascii") + b"\n")
+            file.sync()
+        finally:
+            file.close()
+        disk.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            disk.remove(temporary)
+        raise
     disk.sync_folder(folder)
