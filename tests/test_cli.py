@@ -1,0 +1,183 @@
+"""What people type, old spellings and new, and what they read when it is wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from pigpen import cli, options
+from pigpen.client.console import complain, hide_key
+from pigpen.errors import ConfigError, NotFound, OutcomeUnknown
+
+#: typed, today's spelling
+SPELLINGS = [
+    ("--put key/name -k K", "put key/name -k K"),
+    ("-k K --put key/name", "put -k K key/name"),
+    ("--put=key/name -k K", "put key/name -k K"),
+    ("--get key/name -k K", "get key/name -k K"),
+    ("--runserver -k K -p 2574", "runserver -k K -p 2574"),
+    ("--host /Volumes/my_share_dir --access-key=K --target-size=10G",
+     "host /Volumes/my_share_dir --access-key=K --target-size=10G"),
+    ("account -k K", "account -k K"),
+    ("-k K account", "account -k K"),
+    ("put --put", "put --put"),
+    ("--help", "--help"),
+    ("", ""),
+]  # fmt: skip
+
+
+class CommandLineCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.home = self.mktemp()
+        os.mkdir(self.home)
+        self.patch(os, "environ", {"PIGPEN_HOME": self.home, "HOME": self.home})
+
+    def parse(self, line: str) -> tuple[str, Any]:
+        found = options.CommandOptions()
+        found.parseOptions(options.translated(line.split()))
+        return found.subCommand, found.subOptions
+
+    def wrong(self, line: str) -> str:
+        return str(self.assertRaises(UsageError, self.parse, line))
+
+
+class SpellingTests(CommandLineCase):
+    def test_translated(self) -> None:
+        for typed, today in SPELLINGS:
+            self.assertEqual(options.translated(typed.split()), today.split(), typed)
+
+    def test_put_get(self) -> None:
+        """The first README's put and get read the key and the access key, in any order."""
+        for line in ("--put a/b -k K", "-k K --put a/b", "put a/b --access-key=K", "put -kK a/b"):
+            name, found = self.parse(line)
+            self.assertEqual((name, found["key"], found["file"]), ("put", "a/b", "-"), line)
+            self.assertEqual(found["access-key"], "K", line)
+        name, found = self.parse("--get a/b -k K")
+        self.assertEqual((name, found["key"], found["access-key"]), ("get", "a/b", "K"))
+
+    def test_host(self) -> None:
+        name, found = self.parse("--host /share --access-key=K --target-size=10G")
+        self.assertEqual(name, "host")
+        self.assertEqual(found.config.folder, "/share")
+        self.assertEqual(found.config.access_key, "K")
+        self.assertEqual(found.config.target_size, 10 * 2**30)
+        self.assertEqual(found.config.port, 2575)
+
+    def test_runserver(self) -> None:
+        _, found = self.parse("--runserver -k K -p 2580")
+        self.assertEqual((found.config.port, found.config.access_key), (2580, "K"))
+        self.assertEqual(found.config.coordinator, "http://127.0.0.1:2573")
+
+    def test_odd_keys(self) -> None:
+        """A key may begin with a dash, behind two of them."""
+        _, found = self.parse("put -- -k file")
+        self.assertEqual((found["key"], found["file"]), ("-k", "file"))
+
+
+class WrongTests(CommandLineCase):
+    def test_wrong(self) -> None:
+        """One sentence that says what is wrong or what to do."""
+        for line, part in [
+            ("", "--help"),
+            ("frob", "frob"),
+            ("put", "rguments"),
+            ("put a b c", "rguments"),
+            ("put a --frob", "--frob"),
+            ("get a -k", "-k"),
+            ("host", "name a folder: pigpen host DIR"),
+            ("host x --target-size=lots", "target_size: 'lots' is no size"),
+            ("host x --port=http", "port"),
+            ("host x --config=/nowhere.yaml", "/nowhere.yaml"),
+            ("--runserver here", "rguments"),
+        ]:
+            self.assertIn(part, self.wrong(line), line)
+
+
+class LayersOfConfigTests(CommandLineCase):
+    def write(self, name: str, text: str) -> str:
+        path = os.path.join(self.home, name)
+        with open(path, "w") as file:
+            file.write(text)
+        os.chmod(path, 0o600)
+        return path
+
+    def test_order(self) -> None:
+        """The command line wins over the file, the file over ~/.pigpen."""
+        self.write(".pigpen", "accesskey: user\ncoordinator: http://user:1\n")
+        path = self.write("p.yaml", "host: {folder: /file, port: 7, access_key: file, zone: z}\n")
+        _, found = self.parse(f"host --config={path} --port=8")
+        config = found.config
+        self.assertEqual(
+            (config.folder, config.port, config.access_key, config.zone, config.coordinator),
+            ("/file", 8, "file", "z", "http://user:1"),
+        )
+
+    def test_flags(self) -> None:
+        path = self.write("p.yaml", "coordinator: {folder: /c, allow_private: true}\n")
+        _, found = self.parse(f"coordinator --config={path} --insecure")
+        self.assertTrue(found.config.allow_private and found.config.insecure)
+
+    def test_addresses(self) -> None:
+        _, found = self.parse("host x --address=http://a:1 --address=http://b:2")
+        self.assertEqual(found.config.addresses, ["http://a:1", "http://b:2"])
+
+
+class EndingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.stderr = io.StringIO()
+        self.patch(sys, "stderr", self.stderr)
+
+    def judge(self, error: Exception, stopped: list[int] | None = None) -> tuple[int, str]:
+        self.stderr.truncate(self.stderr.seek(0))
+        status = cli.judge(Failure(error), [] if stopped is None else stopped)
+        return status, self.stderr.getvalue()
+
+    def test_statuses(self) -> None:
+        for error, status in [
+            (NotFound(), 1),
+            (ConfigError(path="f", reason="r"), 2),
+            (OutcomeUnknown(reason="r"), 3),
+            (ZeroDivisionError(), 1),
+        ]:
+            found, text = self.judge(error)
+            self.assertEqual(found, status)
+            self.assertEqual(text.count("\n"), 1)
+            self.assertTrue(text.startswith("pigpen: "), text)
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C: 130, and it says so."""
+        self.assertEqual(self.judge(CancelledError(), [2]), (130, "pigpen: interrupted\n"))
+
+    def test_pipe_closed(self) -> None:
+        self.assertEqual(self.judge(BrokenPipeError()), (141, ""))
+
+    def test_no_tricks(self) -> None:
+        """What a server says cannot change a terminal."""
+        complain("a\x1b[31m\x9bb\r\nc")
+        self.assertEqual(self.stderr.getvalue(), "pigpen: a?[31m?b c\n")
+
+
+class HideKeyTests(SynchronousTestCase):
+    def test_hidden(self) -> None:
+        """The list of processes shows that there is a key, not which."""
+        for typed, shown in [
+            ("--put a -k SECRET", "pigpen --put a -k ..."),
+            ("put a -kSECRET", "pigpen put a -k..."),
+            ("put a --access-key=SECRET b", "pigpen put a --access-key=... b"),
+            ("put --access-key SECRET a", "pigpen put --access-key ... a"),
+        ]:
+            titles: list[str] = []
+            hide_key(typed.split(), titles.append)
+            self.assertEqual(titles, [shown])
+
+    def test_nothing_to_hide(self) -> None:
+        titles: list[str] = []
+        hide_key(["put", "a"], titles.append)
+        self.assertEqual(titles, [])

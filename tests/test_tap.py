@@ -1,0 +1,69 @@
+"""`twistd pigpen SERVICE`: the same options, and a service for each."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from twisted.application.service import IService
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from pigpen import services, solo, tap
+from pigpen.errors import ConfigError, NotFound
+from pigpen.testing.env import SimEnv
+
+
+class TapTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        home = self.mktemp()
+        os.mkdir(home)
+        self.patch(os, "environ", {"PIGPEN_HOME": home, "HOME": home})
+        self.env = SimEnv()
+        self.fatal: list[Exception] = []
+        self.said: list[str] = []
+
+    def make(self, line: str) -> object:
+        options = tap.Options()
+        options.parseOptions(line.split())
+        return tap.make(self.env, options.subOptions, self.fatal.append, self.said.append)
+
+    def test_services(self) -> None:
+        for line, kind in [
+            ("host x -k K --target-size=1G", services.HostService),
+            ("coordinator x", services.RedirectService),
+            ("runserver -k K", services.GatewayService),
+            ("solo x", solo.SoloService),
+        ]:
+            made = self.make(line)
+            self.assertIsInstance(made, kind)
+            self.assertTrue(IService.providedBy(made))
+
+    def test_none_given(self) -> None:
+        error = self.assertRaises(UsageError, self.make, "")
+        self.assertIn("say which service", str(error))
+
+    def test_unknown(self) -> None:
+        self.assertRaises(UsageError, self.make, "frob")
+
+    def test_gateway_needs_key(self) -> None:
+        error = self.assertRaises(ConfigError, self.make, "runserver")
+        self.assertIn("accesskey: KEY", error.message)
+
+    def test_not_for_all_to_read(self) -> None:
+        """Plain HTTP where others can listen in is refused, and said how to do better."""
+        for line in ("coordinator x -i 0.0.0.0", "host x -k K -i ::", "host x -k K -i 10.0.0.1"):
+            error = self.assertRaises(ConfigError, self.make, line)
+            self.assertIn("--certificate", error.message)
+        self.make("coordinator x -i 0.0.0.0 --insecure")
+
+    def test_tls_by_halves(self) -> None:
+        error = self.assertRaises(ConfigError, self.make, "coordinator x --certificate=c.pem")
+        self.assertIn("--private-key", error.message)
+
+    def test_last_words(self) -> None:
+        """A process that cannot start says one line, without a traceback."""
+        written: list[str] = []
+        self.patch(sys, "stderr", type("Stderr", (), {"write": written.append}))
+        tap._say(NotFound, NotFound(), None)
+        self.assertEqual(written, [f"pigpen: {NotFound().message}\n"])
