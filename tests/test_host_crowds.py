@@ -8,7 +8,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.host import writer
-from pigpen.testing import SimEnv, World, quiet_burial
+from pigpen.testing import SimEnv, World, bury, quiet_burial
 from tests.host_kit import Kit, chunks, digest_of, id_of
 
 #: blobs that share a leaf, blobs that share an outer folder, and others
@@ -20,6 +20,7 @@ class Crowd:
     """One host, its uploads, and what became of them."""
 
     def __init__(self, seed: int) -> None:
+        bury()
         self.world = World(seed, thread_seconds=(0.0, 0.02))
         self.kit = Kit(SimEnv(name="host", world=self.world)).start()
         self.statuses: dict[str, int] = {}

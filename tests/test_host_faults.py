@@ -18,7 +18,7 @@ from pigpen.errors import PigpenError
 from pigpen.host import writer
 from pigpen.host.folder import Note
 from pigpen.http import wire
-from pigpen.testing import SimDisk, SimEnv, quiet_burial
+from pigpen.testing import SimDisk, SimEnv, bury, quiet_burial
 from pigpen.testing.files import SimOpenFile
 from tests.host_kit import FakeCoordinator, Kit, chunks, digest_of, id_of
 
@@ -34,6 +34,7 @@ ENOSPC = OSError(errno.ENOSPC, "No space left on device")
 
 
 def make_kit(seed: int = 0) -> Kit:
+    bury()
     return Kit(SimEnv(seed)).start()
 
 

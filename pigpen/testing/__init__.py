@@ -10,7 +10,7 @@ from pigpen.testing.env import SimEnv
 from pigpen.testing.faults import Faults, Killed
 from pigpen.testing.network import Network
 from pigpen.testing.transport import SEND_BUFFER_BYTES, WINDOW_BYTES, SimTransport
-from pigpen.testing.world import SimulationError, World, quiet_burial
+from pigpen.testing.world import SimulationError, World, bury, quiet_burial
 
 __all__ = [
     "SEND_BUFFER_BYTES",
@@ -25,5 +25,6 @@ __all__ = [
     "SimTransport",
     "SimulationError",
     "World",
+    "bury",
     "quiet_burial",
 ]

@@ -136,6 +136,11 @@ class Network(Faults):
         """
         self._cuts.append(_Cut(count, source, how))
 
+    def clear(self) -> None:
+        """No more faults, and no more cuts."""
+        super().clear()
+        self._cuts.clear()
+
     def carry(self, link: Link, data: bytes) -> None:
         """Deliver a segment, unless a fault strikes."""
         self.note("segment", link.name, data)
