@@ -7,6 +7,8 @@ import hashlib
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.coordinator.settings import MAX_STREAMS
+from pigpen.errors import Unavailable
 from pigpen.http import wire
 from pigpen.http.body import BytesBody
 from pigpen.http.fields import format_digest, parse_links
@@ -221,6 +223,27 @@ class StreamedTests(DownloadsCase):
         asked.addErrback(lambda _: None)
         asked.cancel()
         self.assertIsNone(self.successResultOf(asked))
+
+    def test_slow_readers(self) -> None:
+        """Readers who stop reading never keep others from being redirected."""
+        self.put()
+        live = next(iter(self.cloud.coordinator.hosts))
+        open_bodies = []
+        for number in range(40):
+            request = Request("GET", Key(("api", "ann", "x")), query_string="redirect=never")
+            request.headers["Authorization"] = f"Bearer {self.cloud.key}"
+            asked = self.cloud.coordinator.handler.handle(request)
+            if number < MAX_STREAMS:
+                open_bodies.append(self.cloud.run(asked).body)
+            else:
+                with self.assertRaises(Unavailable):
+                    self.cloud.run(asked)
+        self.assertEqual(self.get().status, 307)
+        for body in open_bodies:
+            self.cloud.run(body.aclose())
+        self.assertEqual(live.streams, 0)
+        self.assertEqual(self.get("?redirect=never").data, BIG)
+        self.assertEqual(live.streams, 0)
 
 
 class InlineTests(DownloadsCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from pigpen.http.body import BaseBody, Body
@@ -14,22 +15,38 @@ class Counter(Protocol):
 
 
 class CountedBody(BaseBody):
-    """The bytes of another body; each one is counted as it passes."""
+    """The bytes of another body; each one is counted as it passes.
 
-    __slots__ = ("_body", "_counter", "length")
+    `release` is called exactly once, when it ends, fails or is closed.
+    """
 
-    def __init__(self, body: Body, counter: Counter) -> None:
+    __slots__ = ("_body", "_counter", "_release", "length")
+
+    def __init__(
+        self, body: Body, counter: Counter, release: Callable[[], None] | None = None
+    ) -> None:
         self._body = body
         self._counter = counter
+        self._release = release
         self.length = body.length
 
     async def __anext__(self) -> bytes:
-        chunk = await anext(self._body)
+        try:
+            chunk = await anext(self._body)
+        except BaseException:
+            self._end()
+            raise
         self._counter.inc(len(chunk))
         return chunk
 
     async def aclose(self) -> None:
+        self._end()
         await self._body.aclose()
+
+    def _end(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
 
 class PrefixedBody(BaseBody):

@@ -17,9 +17,9 @@ from pigpen.coordinator.counting import CountedBody
 from pigpen.coordinator.expecting import Sender
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
-from pigpen.coordinator.settings import MAX_DUPLICATES
+from pigpen.coordinator.settings import MAX_DUPLICATES, TOO_MANY_STREAMS
 from pigpen.env import Env, random_id
-from pigpen.errors import BadAnswer, NoAnswer, NoReplica, TooManyRequests
+from pigpen.errors import BadAnswer, NoAnswer, NoReplica, TooManyRequests, Unavailable
 from pigpen.http import wire
 from pigpen.http.answers import json_answer
 from pigpen.http.body import BytesBody
@@ -187,17 +187,23 @@ class Downloads:
     async def _stream(self, request: Request, node: Node, account: str) -> Response:
         """The bytes of the first host that gives them."""
         selection = select(request, node.validators, node.length)
-        left = self._keepers(node)
+        keepers = self._keepers(node)
+        left = [host for host in keepers if host.takes_streams]
+        if keepers and not left:
+            raise Unavailable(reason=TOO_MANY_STREAMS)
         while left:
             [confirmed] = await self._confirm(left, node, account)
+            release = confirmed.host.begin_stream()
+            body = None
             try:
                 response = await self._fetch(confirmed, selection)
+                body = CountedBody(response.body, self._metrics.bytes_out, release)
+                return selection.answer(node.validators, _own_headers(node), body)
             except NoAnswer:
                 self._hosts.suspect(confirmed.host)
-            else:
-                headers = _own_headers(node)
-                body = CountedBody(response.body, self._metrics.bytes_out)
-                return selection.answer(node.validators, headers, body)
+            finally:
+                if body is None:
+                    release()
             left = left[left.index(confirmed.host) + 1 :]
         raise NoReplica
 

@@ -7,12 +7,12 @@ every ten seconds. Times are on the Env's monotonic clock. No I/O here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from twisted.internet.interfaces import IReactorTime
 
 from pigpen.coordinator.placement import Candidate, room_of
-from pigpen.coordinator.settings import MISSED_HEARTBEATS
+from pigpen.coordinator.settings import MAX_STREAMS, MISSED_HEARTBEATS
 from pigpen.errors import Conflict
 from pigpen.http import wire
 
@@ -24,7 +24,7 @@ class Host:
     """One host: its identity, and its last heartbeat."""
 
     __slots__ = ("addresses", "created", "epoch", "heard", "host_id", "instance", "pin",
-                 "promised", "report", "suspect_until")  # fmt: skip
+                 "promised", "report", "streams", "suspect_until")  # fmt: skip
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class Host:
         self.heard = heard
         self.pin = pin
         self.promised = 0
+        #: bodies that pass through us to or from it
+        self.streams = 0
         self.suspect_until = 0.0
 
     @property
@@ -85,6 +87,19 @@ class Host:
             if url.startswith("https:"):
                 return url
         return None if secure else self.addresses[0]
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether one more body may pass through us to or from it."""
+        return self.streams < MAX_STREAMS
+
+    def begin_stream(self) -> Callable[[], None]:
+        """:return: to be called once, when it has ended."""
+        self.streams += 1
+        return self._end_stream
+
+    def _end_stream(self) -> None:
+        self.streams -= 1
 
     def pin_of(self, url: str) -> str | None:
         return self.pin if url.startswith("https:") else None

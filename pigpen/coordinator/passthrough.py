@@ -48,6 +48,7 @@ class Passthrough:
         :raises PigpenError: the client's body ended early or came too slowly; likewise.
         """
         settled = False
+        release = opening.first.host.begin_stream()
         try:
             try:
                 status, data = await self._put(opening, body)
@@ -58,6 +59,7 @@ class Passthrough:
             settled = response.status < 300
             return response
         finally:
+            release()
             if not settled:
                 self._give_up(opening)
 

@@ -18,6 +18,11 @@ MISSED_HEARTBEATS = 3
 NEW_HOST_SECONDS = 86_400
 NEW_HOST_DIVISOR = 4
 
+#: bodies that pass through here to or from one host at once: the client has 64 connections to
+#: each, and expectations must not wait behind slow readers
+MAX_STREAMS = 32
+TOO_MANY_STREAMS = "too many transfers pass through here; follow redirects, or wait"
+
 #: further sources in a Link field, beside the redirect's target (CLD-40)
 MAX_DUPLICATES = 4
 #: other targets in the JSON form of a write (CLD-31)

@@ -19,7 +19,7 @@ from pigpen.coordinator.hosts import Host
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.openings import START_SECONDS, Opening, Openings, Order
 from pigpen.coordinator.passthrough import Passthrough
-from pigpen.coordinator.settings import MAX_ALTERNATIVES, transfer_seconds
+from pigpen.coordinator.settings import MAX_ALTERNATIVES, TOO_MANY_STREAMS, transfer_seconds
 from pigpen.coordinator.stored import stored_answer
 from pigpen.coordinator.terms import (
     Query,
@@ -34,7 +34,7 @@ from pigpen.coordinator.terms import (
 from pigpen.coordinator.transaction import Transaction
 from pigpen.coordinator.writes import WriteWish
 from pigpen.env import Env
-from pigpen.errors import BadRequest, DigestMismatch
+from pigpen.errors import BadRequest, DigestMismatch, Unavailable
 from pigpen.http import wire
 from pigpen.http.answers import json_answer
 from pigpen.http.body import Body, BytesBody, read_all
@@ -163,10 +163,20 @@ class Uploads:
             if isinstance(begin, bytes):
                 return await self._store(order, begin)
             body = begin
-        opening = await self._openings.open(order, lambda host: True)
+        if self._openings.any_host(_suits) and not self._openings.any_host(_takes_stream):
+            raise Unavailable(reason=TOO_MANY_STREAMS)
+        opening = await self._openings.open(order, _takes_stream)
         if opening.write.answer is not None:
             return stored_answer(opening.write.answer)
         return await self._passthrough.send(order, opening, body)
+
+
+def _suits(_: Host) -> bool:
+    return True
+
+
+def _takes_stream(host: Host) -> bool:
+    return host.takes_streams
 
 
 def _order(
