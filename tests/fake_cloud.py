@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from pigpen.client.session import Http
 from pigpen.errors import ConnectFailed, ConnectionLost
 from pigpen.http import wire
-from pigpen.http.answers import json_answer
+from pigpen.http.answers import NDJSON, json_answer
 from pigpen.http.body import Body, BytesBody, StreamBody
 from pigpen.http.fields import format_digest
 from pigpen.http.message import Headers, Response
@@ -113,8 +113,18 @@ class FakeCloud:
             return await self._put(key, query, headers, body)
         if "write" in query:
             return self._write(method, query["write"])
+        if path.endswith("/") and method == "GET":
+            return self._list(key)
         if method == "GET":
             return self._get(key, headers)
+        if method == "HEAD":
+            answer = self._get(key, headers)
+            length = len(self.objects[key].data) if key in self.objects else 0
+            fields = Headers({"ETag": answer.headers.get("ETag", '"big"')})
+            fields["Content-Length"] = str(length)
+            return Response(answer.status, fields) if answer.status == 200 else answer
+        if method == "DELETE":
+            return Response(204) if self.objects.pop(key, None) else _problem(404, "not-found", "")
         raise AssertionError(f"{method} {path}")
 
     async def _put(self, key: str, query: dict[str, str], headers: Headers, body: Body) -> Response:
@@ -164,6 +174,16 @@ class FakeCloud:
             if not self.late:
                 self._commit(name, write, bytes(write.data))
         return json_answer(200, wire.WriteState(write.state, write.status, write.etag))  # type: ignore[arg-type]
+
+    def _list(self, key: str) -> Response:
+        lines: list[object] = [
+            wire.ListLine(name, "object", 0, len(found.data))
+            for name, found in sorted(self.objects.items())
+            if name.startswith(key)
+        ]
+        lines.append(wire.ListEnd(True, None))
+        data = b"".join(wire.encode(line) + b"\n" for line in lines)
+        return Response(200, Headers({"Content-Type": NDJSON}), BytesBody(data))
 
     def _get(self, key: str, headers: Headers) -> Response:
         found = self.objects.get(key)

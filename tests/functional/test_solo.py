@@ -130,6 +130,31 @@ class SoloTests(SynchronousTestCase):
         self.assertEqual(upload.wait(90), 0, upload.stderr.read())
         self.assertEqual(self.run_("pigpen get film").stdout, BIG)
 
+    def test_put_killed(self) -> None:
+        """`put` of a large file is killed; run again, it goes on where it was cut."""
+        run, home = self.run_, self.solo.home
+        data = os.urandom(64 * 2**20)
+        (home / "film").write_bytes(data)
+        incoming = self.solo.pool / "host" / "incoming"
+
+        def parts() -> dict[int, int]:
+            found = [one.stat() for one in incoming.iterdir() if one.suffix != ".json"]
+            return {facts.st_ino: facts.st_size for facts in found if facts.st_size > 2**22}
+
+        upload = subprocess.Popen(["pigpen", "put", "film", "film"], env=self.solo.environment,
+                                  cwd=home)  # fmt: skip
+        while upload.poll() is None and not parts():
+            pass
+        upload.kill()
+        upload.wait()
+        before = parts()
+        if not before:
+            self.skipTest("the upload was faster than the kill")
+        run("pigpen put film film")
+        blobs = [one for one in (self.solo.pool / "host" / "blobs").rglob("*") if one.is_file()]
+        self.assertEqual({one.stat().st_ino for one in blobs}, set(before))
+        self.assertEqual(run("pigpen get film").stdout, data)
+
     def test_refusals(self) -> None:
         """Whatever is wrong: a status, one sentence, and nothing stored changes."""
         run = self.run_
