@@ -39,7 +39,7 @@ from pigpen.host.settings import HostSettings
 from pigpen.http.message import Handler
 from pigpen.web.client import HttpClient
 from pigpen.web.server import HttpFactory
-from pigpen.web.tls import tls_factory
+from pigpen.web.tls import self_signed_pin, tls_factory
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
@@ -195,6 +195,7 @@ def make_host(env: Env, config: HostConfig, fatal: Fatal) -> HostService:
         access_key=config.access_key,
         floor=None if config.floor is None else int(config.floor),
         zone=config.zone,
+        pin=self_signed_pin(env, config.certificate) if config.certificate else None,
     )
     return HostService(env, Host(env, client, settings), client, config, fatal)
 

@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.client.download import open_download
-from pigpen.client.outputs import pour, save
+from pigpen.client.outputs import Threaded, pour, save
 from pigpen.client.session import Session
 from pigpen.errors import ConnectFailed, FileFailed, PigpenError, Refused, WrongContent
 from pigpen.http.body import Body, PushBody
@@ -14,6 +14,7 @@ from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 from pigpen.http.ranges import ByteRange
 from pigpen.testing.env import SimEnv
+from pigpen.testing.world import World
 from tests.fake_cloud import COORDINATOR, KEY, FakeCloud, problem
 
 BIG = bytes(range(256)) * 100  # 25,600 bytes
@@ -111,6 +112,18 @@ class FaultTests(DownloadCase):
         self.assertIn("replaced", self.fails(WrongContent))
         self.assertEqual(self.got, BIG[: len(self.got)])
 
+    def test_other_version(self) -> None:
+        """A host that has another version than the coordinator says is passed over."""
+        old = type(self.cloud.objects["big"])(BIG[::-1], '"old"')
+        real, answers = self.cloud._send, [old]
+
+        def stale_once(found: object, headers: Headers) -> Response:
+            return real(answers.pop() if answers else found, headers)  # type: ignore[arg-type]
+
+        self.cloud._send = stale_once  # type: ignore[method-assign, assignment]
+        self.assertEqual(self.env.run(self.get("big")), BIG)
+        self.assertEqual(self.hosts(), ["h1 GET", "h2 GET"])
+
     def test_rot(self) -> None:
         """Wrong bytes never come to a clean end: the last ones are not given out."""
         self.cloud.rot = True
@@ -182,6 +195,19 @@ class SaveTests(DownloadCase):
     def test_no_folder(self) -> None:
         error = self.assertRaises(FileFailed, self.env.run, self.save("/nowhere/out"))
         self.assertIn("/nowhere/out", str(error))
+
+
+class ThreadedTests(SynchronousTestCase):
+    def test_rest(self) -> None:
+        """A file is not closed while a thread still writes to it, whoever was cancelled."""
+        env = SimEnv(world=World(thread_seconds=(1, 1)))
+        steps, done = Threaded(env), []
+        step = Deferred.fromCoroutine(steps.run(done.append, "written"))
+        step.cancel()
+        self.failureResultOf(step, CancelledError)
+        self.assertEqual(done, [])
+        env.run(steps.rest())
+        self.assertEqual(done, ["written"])
 
 
 class PourTests(SynchronousTestCase):

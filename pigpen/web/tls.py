@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -37,18 +39,40 @@ def server_options(env: Env, certificate: str, private_key: str) -> CertificateO
     try:
         pem = env.disk.read(os.path.realpath(path), MAX_PEM_BYTES)
         chain = [Certificate.loadPEM(one).original for one in _CERTIFICATE.findall(pem)]
+        own, *above = chain
         path = private_key
         text = env.disk.read(os.path.realpath(path), MAX_PEM_BYTES)
         options = CertificateOptions(
             privateKey=crypto.load_privatekey(crypto.FILETYPE_PEM, text),
-            certificate=chain[0],
-            extraCertChain=chain[1:],
+            certificate=own,
+            extraCertChain=above,
             raiseMinimumTo=TLSVersion.TLSv1_2,
         )
         options.getContext()
     except OSError as error:
         raise ConfigError(path=path, reason=error.strerror or "cannot be read") from None
-    except (SSL.Error, crypto.Error, ValueError, IndexError):
+    except (SSL.Error, crypto.Error, ValueError):
         reason = "it is no PEM file, or the key and the certificate do not fit each other"
         raise ConfigError(path=path, reason=reason) from None
     return options
+
+
+def self_signed_pin(env: Env, certificate: str) -> str | None:
+    """The pin by which peers recognise a certificate that no authority signed; see `key_pin`.
+
+    :return: None if an authority signed it. :raises ConfigError: it cannot be read.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    try:
+        pem = env.disk.read(os.path.realpath(certificate), MAX_PEM_BYTES)
+        own = x509.load_pem_x509_certificate(pem)
+    except OSError as error:
+        raise ConfigError(path=certificate, reason=error.strerror or "cannot be read") from None
+    except ValueError:
+        raise ConfigError(path=certificate, reason="it is no PEM certificate") from None
+    if own.issuer != own.subject:
+        return None
+    key = own.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(key).digest()).decode("ascii")

@@ -1,0 +1,51 @@
+"""Certificates: used as they are, or refused with the name of the file."""
+
+from __future__ import annotations
+
+import trustme
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from pigpen.errors import ConfigError
+from pigpen.testing.env import SimEnv
+from pigpen.web.tls import self_signed_pin, server_options
+
+
+class CertificateTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.env = SimEnv()
+        authority = trustme.CA()
+        leaf = authority.issue_cert("localhost")
+        self.write("/key", leaf.private_key_pem.bytes())
+        self.write("/chain", b"".join(one.bytes() for one in leaf.cert_chain_pems))
+        self.write("/own", authority.cert_pem.bytes())
+        self.write("/other", authority.issue_cert("other").private_key_pem.bytes())
+        self.write("/empty", b"")
+
+    def write(self, path: str, data: bytes) -> None:
+        file = self.env.disk.create(path)
+        file.write(data)
+        file.close()
+
+    def test_good(self) -> None:
+        """TLS 1.2 and later only."""
+        context = server_options(self.env, "/chain", "/key").getContext()
+        self.assertIsInstance(context, SSL.Context)
+
+    def test_bad(self) -> None:
+        for certificate, key, part in [
+            ("/nowhere", "/key", "/nowhere"),
+            ("/chain", "/nowhere", "/nowhere"),
+            ("/empty", "/key", "/empty"),
+            ("/chain", "/empty", "/empty"),
+            ("/chain", "/other", "/other"),
+        ]:
+            error = self.assertRaises(ConfigError, server_options, self.env, certificate, key)
+            self.assertIn(part, error.message)
+
+    def test_pin(self) -> None:
+        """A certificate that signed itself is known by its key; others by their authority."""
+        self.assertIsNone(self_signed_pin(self.env, "/chain"))
+        self.assertRegex(str(self_signed_pin(self.env, "/own")), "^[A-Za-z0-9+/]{43}=$")
+        for path in ("/nowhere", "/empty"):
+            self.assertRaises(ConfigError, self_signed_pin, self.env, path)
