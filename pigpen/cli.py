@@ -68,12 +68,16 @@ def run(arguments: list[str]) -> int:
 
 def _leave(status: int) -> None:
     """End now: a thread may wait for a pipe for ever, and nothing is left to be done."""
+    from pigpen.client.console import complain, flush
+
     try:
-        sys.stdout.flush()
+        flush()
     except BrokenPipeError:
         status = PIPE_CLOSED
-    except (OSError, ValueError):
-        status = status or FAILED
+    except PigpenError as error:
+        if status == OK:
+            complain(error.message)
+            status = FAILED
     os._exit(status)
 
 
@@ -309,13 +313,16 @@ def run_service(options: Any) -> int:
         reactor.callWhenRunning(lambda: reactor.running and reactor.stop())
 
     try:
-        env = SystemEnv(reactor)
-        service = tap.make(env, options, fatal, announce)
-        service.privilegedStartService()
-        service.startService()
+        service = tap.make(SystemEnv(reactor), options, fatal, announce)
     except PigpenError as error:
         complain(error.message)
-        return USAGE if isinstance(error, ConfigError) else FAILED
+        return USAGE
+    try:
+        service.privilegedStartService()
+        service.startService()
+    except PigpenError as error:  # the port is taken
+        complain(error.message)
+        return FAILED
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     if errors:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import stat
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 from pigpen.client.inputs import FileInput, Input, PipeInput, ThreadBody
 from pigpen.client.outputs import pour, save
@@ -147,14 +148,35 @@ def complain(message: str) -> None:
 
 
 def show(line: str) -> None:
-    """A line on standard output. :raises BrokenPipeError: nobody reads it."""
-    sys.stdout.write(f"{line}\n")
+    """A line on standard output. :raises BrokenPipeError: nobody reads it.
+
+    :raises FileFailed: it cannot be written.
+    """
+    _on_stdout(lambda stdout: stdout.write(f"{line}\n"))
 
 
 def announce(line: str) -> None:
-    """As `show`, at once."""
-    show(line)
-    sys.stdout.flush()
+    """As `show`, at once; if nobody can read it, the service runs all the same."""
+    with contextlib.suppress(FileFailed, BrokenPipeError):
+        show(line)
+        flush()
+
+
+def flush() -> None:
+    """Write what `show` holds back; raises as it does."""
+    if sys.stdout is not None:
+        _on_stdout(lambda stdout: stdout.flush())
+
+
+def _on_stdout(step: Callable[[TextIO], Any]) -> None:
+    if sys.stdout is None:  # it was closed before we began
+        raise FileFailed(action="write", path="standard output", reason="it is closed")
+    try:
+        step(sys.stdout)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _failed("write", "standard output", error) from None
 
 
 def hide_key(arguments: list[str], set_title: Callable[[str], Any]) -> None:

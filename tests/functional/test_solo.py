@@ -9,7 +9,7 @@ import subprocess
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.solo import Solo
+from tests.functional.solo import Solo, free_ports
 
 BIG = os.urandom(3_000_000)
 
@@ -159,6 +159,7 @@ class SoloTests(SynchronousTestCase):
         """Whatever is wrong: a status, one sentence, and nothing stored changes."""
         run = self.run_
         run("pigpen put kept", b"kept")
+        [free] = free_ports(1)
         wrong = [
             ("pigpen get kept -k pp_wrong", 1, b"access key"),
             ("pigpen put kept/below < /etc/passwd", 1, b"kept"),
@@ -181,7 +182,14 @@ class SoloTests(SynchronousTestCase):
             ("pigpen get kept --config=nowhere", 2, b"nowhere"),
             ("echo 'acesskey: x' > c; pigpen get kept --config=c", 2, b"did you mean"),
             (f"pigpen solo other --port={self.solo.port}", 1, b"listen"),
-            (f"pigpen coordinator {self.solo.pool}/coordinator --port=1", 1, b""),
+            (f"pigpen coordinator other --port={self.solo.port}", 1, b"--port"),
+            (f"pigpen coordinator {self.solo.pool}/coordinator --port={free}", 1, b"another"),
+            (f"pigpen host {self.solo.pool}/host --port={free}", 1, b"another"),
+            ("pigpen get kept > /dev/full", 1, b"No space left"),
+            ("pigpen ls > /dev/full", 1, b"No space left"),
+            ("pigpen get kept >&-", 1, b"standard output"),
+            ("pigpen ls >&-", 1, b"standard output"),
+            ("pigpen put closed <&-", 1, b"standard input"),
         ]
         for command, status, part in wrong:
             done = run(command, status=status)
@@ -214,6 +222,22 @@ class SoloTests(SynchronousTestCase):
         self.run_("pigpen put film", BIG)
         done = self.run_("pigpen get film | head -c 10", status=141)
         self.assertEqual((done.stdout, done.stderr), (BIG[:10], b""))
+
+    def test_ctrl_c(self) -> None:
+        """Ctrl-C in a download: 130, one line, and no file is left."""
+        run, home = self.run_, self.solo.home
+        run("head -c 300000000 /dev/zero | pigpen put zeros")
+        (home / "to").mkdir()
+        get = subprocess.Popen(["pigpen", "get", "zeros", "to/file"], env=self.solo.environment,
+                               cwd=home, stderr=subprocess.PIPE)  # fmt: skip
+        assert get.stderr is not None
+        while get.poll() is None and not list((home / "to").iterdir()):
+            pass
+        get.send_signal(signal.SIGINT)
+        self.assertEqual(get.wait(30), 130)
+        self.assertEqual(get.stderr.read(), b"pigpen: interrupted\n")
+        get.stderr.close()
+        self.assertEqual(list((home / "to").iterdir()), [])
 
     def test_keys(self) -> None:
         """A new access key works until it is ended."""
