@@ -151,7 +151,10 @@ class Chaos:
         self.world.network.reset_all(name)
 
     async def break_disk(self, name: str) -> None:
-        self.world.nodes[name].disk.fail_at(self.rng.randint(1, 20), OSError(5, "I/O error"))
+        # not reading: a copy that could not be read counts as bad, and here there is no other
+        kind = self.rng.choice(["create", "write", "sync", "rename", "sync_folder", "make_folder"])
+        disk = self.world.nodes[name].disk
+        disk.fail_at(self.rng.randint(1, 3), OSError(5, "I/O error"), kind)
 
     async def cut_bytes(self, name: str) -> None:
         self.world.network.cut_after(self.rng.randint(0, 400_000), self.rng.choice([name, "user"]))
