@@ -212,8 +212,8 @@ class HeadersTooLarge(PigpenError):
 
 
 class DiskFailed(PigpenError):
-    """The disk of this host failed: whether the bytes were stored is not known. Ask the coordinator;
-    the host takes no more until its disk was checked and it was started again."""
+    """The disk of this host failed: whether the bytes were stored is not known. Ask the
+    coordinator; the host takes no more until its disk was checked and it was started again."""
 
     code = "disk"
 

@@ -52,6 +52,17 @@ class PigpenHost(Server):
         self.processes.append(Process("pigpen-host", command, folder, env=_path()))
         self.url = f"http://127.0.0.1:{port}"
         self.processes[0].wait_for_answer(self.url + "/status")
+        self._wait_for_stub()
+
+    def _wait_for_stub(self) -> None:
+        """Until the host is registered: before that it knows no secret to be asked with."""
+        limit = time.monotonic() + START_SECONDS
+        while time.monotonic() < limit:
+            with urllib.request.urlopen(self.url + "/status", timeout=10) as answer:
+                if json.load(answer)["epoch"]:
+                    return
+            time.sleep(0.1)
+        raise NotMeasured(f"the host was not registered: {self.processes[0].tail()}")
 
     def stop(self) -> None:
         super().stop()
