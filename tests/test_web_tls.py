@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import trustme
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
@@ -31,6 +33,22 @@ class CertificateTests(SynchronousTestCase):
         """TLS 1.2 and later only."""
         context = server_options(self.env, "/chain", "/key").getContext()
         self.assertIsInstance(context, SSL.Context)
+
+    def test_http2_offered(self) -> None:
+        """curl and browsers, which offer HTTP/2 as well, hear that HTTP/1.1 is spoken."""
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_alpn_protos([b"h2", b"http/1.1"])
+        client = SSL.Connection(context, None)
+        client.set_connect_state()
+        server = SSL.Connection(server_options(self.env, "/chain", "/key").getContext(), None)
+        server.set_accept_state()
+        for _ in range(4):
+            for one, other in ((client, server), (server, client)):
+                with contextlib.suppress(SSL.WantReadError):
+                    one.do_handshake()
+                with contextlib.suppress(SSL.WantReadError):
+                    other.bio_write(one.bio_read(2**16))
+        self.assertEqual(client.get_alpn_proto_negotiated(), b"http/1.1")
 
     def test_bad(self) -> None:
         for certificate, key, part in [

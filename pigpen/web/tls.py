@@ -47,6 +47,8 @@ def server_options(env: Env, certificate: str, private_key: str) -> CertificateO
             certificate=own,
             extraCertChain=above,
             raiseMinimumTo=TLSVersion.TLSv1_2,
+            # clients that also offer HTTP/2 must hear what we speak, or the handshake fails
+            acceptableProtocols=[b"http/1.1"],
         )
         options.getContext()
     except OSError as error:
