@@ -94,7 +94,17 @@ class CommitTests(WritesCase):
         self.assertEqual(self.sums(), (5, 0, 1))
         self.wait(7 * 24 * 3600 * 1000)
         pending.forget_writes(self.tx)
-        self.assertEqual(self.commit(offer).status, 410)
+        self.assertEqual(self.commit(offer).status, 404)
+
+    def test_unknown_write(self) -> None:
+        """A receipt of a write nobody remembers, as it is old or a backup was restored: 404, so
+        that the host keeps the blob, which may be what a key names (K2)."""
+        offer = self.open()
+        self.commit(offer)
+        self.tx.run("DELETE FROM pending_writes")
+        answer = self.commit(offer)
+        self.assertEqual((answer.status, answer.error), (404, "not-found"))
+        self.assertEqual(namespace.resolve(self.tx, self.me, key("a")).blob, offer.blob)
 
     def test_second_host(self) -> None:
         """Another host has the blob too: one version, two replicas."""

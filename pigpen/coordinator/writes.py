@@ -151,13 +151,17 @@ def commit_receipt(tx: Transaction, host_id: int, receipt: wire.Receipt) -> wire
     """A host has made a blob durable: make the write current, or say why not.
 
     A receipt may come again, also from another host: it gets the same answer, and counts once.
-    One from an older epoch of its host is late: what it would replace must not have changed.
+    One from an older epoch of its host is late: what it would replace must not have changed. One of
+    a write that is not remembered is answered 404, not 410: its blob may be what a key names, if
+    the host was away for a week or a backup of the catalog was restored, so the host keeps it.
 
     :raises NotFound: there is no such host.
     """
     epoch = host_rows.epoch_of(tx, host_id)
     row = find_pending(tx, bytes.fromhex(receipt.write))
-    if row is None or row.state == ABANDONED:
+    if row is None:
+        return refusal(receipt.write, NotFound())
+    if row.state == ABANDONED:
         return refusal(receipt.write, Gone())
     if row.state == REFUSED:
         return answer_of(row)

@@ -148,7 +148,8 @@ class Receipt(Struct, omit_defaults=True):
 
 class ReceiptAnswer(Struct, omit_defaults=True):
     """201, 204: committed, as a new or in place of an old version; else the refusal to pass on:
-    409 superseded, 410, 412, 423, 507 quota. The host drops a refused blob."""
+    409 superseded, 410, 412, 423, 507 quota. The host drops a refused blob, but keeps one whose
+    write is not known: 404."""
 
     write: Id
     status: int
