@@ -60,6 +60,27 @@ class RedirectTests(DownloadsCase):
         self.assertEqual(self.get(method="HEAD").status, 307)
         self.assertEqual(self.cloud.metric('pigpen_body_bytes_total{direction="out"}'), 0)
 
+    def test_expected_length(self) -> None:
+        """A host is told how long the blob is: it never passes a shortened one for the whole, and
+        gives a long one the time it takes (P3, CLD-21)."""
+        self.put()
+        for query in ("", "?redirect=false", "?redirect=never"):
+            self.host.expected.clear()
+            self.get(query)
+            [expectation] = self.host.expected.values()
+            self.assertEqual(expectation.length, len(BIG))
+
+    def test_two_versions_in_a_second(self) -> None:
+        """A host is told no date that both versions have: it would say 304 to who has the old."""
+        self.put()
+        self.host.expected.clear()
+        date = self.get(method="HEAD", query="?redirect=false").headers["Last-Modified"]
+        self.assertEqual(self.cloud.put("x", BIG + b"newer").status, 201)
+        self.host.expected.clear()
+        self.assertEqual(self.get(If_Modified_Since=date).status, 307)
+        [expectation] = self.host.expected.values()
+        self.assertIsNone(expectation.modified)
+
     def test_conditions_first(self) -> None:
         """Who has it already is told so by the coordinator; no host hears of it."""
         etag = self.put()

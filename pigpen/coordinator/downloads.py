@@ -167,9 +167,12 @@ class Downloads:
                 uuid=random_id(self._env),
                 method="HEAD" if method == "HEAD" else "GET",
                 blob=node.blob,
+                # a shortened copy is no copy, and a long one takes its time
+                length=node.length,
                 requests=requests,
                 content_type=node.content_type,
-                modified=node.modified,
+                # a date that two versions have tells a host nothing (DAV-32)
+                modified=None if node.same_second else node.modified,
                 account=account,
             )
 
