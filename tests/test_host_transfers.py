@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -482,6 +484,43 @@ class GetTests(SynchronousTestCase):
         self.assertEqual(self.kit.statuses(wire.Expectation(id_of(77), "GET", gone)), [404])
         bad = [blob for beat in self.kit.coordinator.heartbeats[beats:] for blob in beat.bad]
         self.assertEqual(set(bad), {self.blob, gone, linked})
+
+    def test_bad_while_read(self) -> None:
+        """A blob that the disk cannot read, or that became shorter under its reader, is cut and
+        reported, so that the next reader is sent to another copy (D3)."""
+        for damage in (self.break_disk, self.shorten):
+            beats = len(self.kit.coordinator.heartbeats)
+            path = self.kit.expect_get(self.blob, self.number)
+            response = self.kit.answer("GET", path)
+            damage()
+            with self.assertRaises((OSError, BodyAborted)):
+                self.kit.text(response)
+            self.kit.run(response.body.aclose())
+            self.kit.advance(3)
+            bad = [blob for beat in self.kit.coordinator.heartbeats[beats:] for blob in beat.bad]
+            self.assertEqual(bad, [self.blob])
+            self.number += 1
+
+    def break_disk(self) -> None:
+        self.kit.disk.fail_next(OSError(errno.EIO, "planned"), "read")
+
+    def shorten(self) -> None:
+        file = self.kit.disk.open_append(self.kit.blob_path(self.blob))
+        file.truncate(0)
+        file.close()
+
+    def test_reader_leaves(self) -> None:
+        """A reader who leaves, or a host short of memory, says nothing against the blob."""
+        beats = len(self.kit.coordinator.heartbeats)
+        response = self.kit.answer("GET", self.kit.expect_get(self.blob, 1))
+        self.kit.run(response.body.aclose())
+        response = self.kit.answer("GET", self.kit.expect_get(self.blob, 2))
+        self.kit.disk.fail_next(OSError(errno.ENOMEM, "planned"), "read")
+        with self.assertRaises(OSError):
+            self.kit.text(response)
+        self.kit.advance(15)
+        bad = [blob for beat in self.kit.coordinator.heartbeats[beats:] for blob in beat.bad]
+        self.assertEqual(bad, [])
 
     def test_read_while_removed(self) -> None:
         """Who is reading a blob gets it whole, even if it is removed meanwhile."""

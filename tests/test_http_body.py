@@ -133,13 +133,14 @@ class FileBodyTests(SynchronousTestCase):
         body = self.make(1000, 0, 2000)
         error = self.assertRaises(BodyAborted, self.env.run, collect(body))
         self.assertEqual((error.facts["received"], self.released), (1000, 1))
+        self.assertTrue(body.damaged)
 
     def test_read_error(self) -> None:
         """A disk error reaches the reader, who closes."""
         body = self.make(1000, 0, 1000)
         self.env.disk.fail_next(OSError(5, "I/O error"), "read")
         self.assertRaises(OSError, self.env.run, read_all(body, 5000))
-        self.assertEqual(self.released, 1)
+        self.assertEqual((self.released, body.damaged), (1, True))
 
     def test_sendfile(self) -> None:
         """Who sends straight from the file counts it here."""

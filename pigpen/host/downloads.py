@@ -80,6 +80,8 @@ class Downloads:
         def release() -> None:
             self.sent += body.sent
             self._files.release(opened)
+            if body.damaged:
+                self._files.report(opened.blob)
             self._table.end_get(live, selection.length, body.sent)
 
         offset, length = selection.offset, selection.length

@@ -6,9 +6,10 @@ closes it with ``aclose()``. A body that ends early raises; it never ends cleanl
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from typing import Protocol, Self
+from typing import NoReturn, Protocol, Self
 
 from twisted.internet.defer import Deferred
 
@@ -19,6 +20,8 @@ from pigpen.errors import BodyAborted, ShortBody, TooLarge
 WINDOW_BYTES = 256 * 1024
 #: how much of a file is read at a time
 CHUNK_BYTES = 128 * 1024
+#: what a disk says that cannot read; other errors come from the peer, or pass
+_DAMAGE = frozenset({errno.EIO, errno.ENXIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)})
 
 
 class Body(Protocol):
@@ -98,9 +101,10 @@ class FileBody(BaseBody):
 
     It owns its use of the file: `release` is called exactly once, when it ends or is closed.
     ``deadline``: when whoever sends it must stop and abort, on the clock of Env; None: never.
+    ``damaged``: the file did not give its bytes.
     """
 
-    __slots__ = ("_position", "_release", "deadline", "file", "length", "offset")
+    __slots__ = ("_position", "_release", "damaged", "deadline", "file", "length", "offset")
 
     def __init__(
         self,
@@ -114,6 +118,7 @@ class FileBody(BaseBody):
         self.offset = offset
         self.length = length
         self.deadline = deadline
+        self.damaged = False
         self._position = 0
         self._release: Callable[[], None] | None = release
 
@@ -124,12 +129,30 @@ class FileBody(BaseBody):
             raise StopAsyncIteration
         if self._release is None:
             raise BodyAborted(received=self._position, reason="it was closed")
-        chunk = await self.file.read_at(self.offset + self._position, min(left, CHUNK_BYTES))
+        return await self.read(min(left, CHUNK_BYTES))
+
+    async def read(self, size: int) -> bytes:
+        """The next bytes, at least one. :raises OSError: they cannot be read.
+        :raises BodyAborted: the file became shorter."""
+        try:
+            chunk = await self.file.read_at(self.offset + self._position, size)
+        except OSError as error:
+            self.failed(error)
+            raise
         if not chunk:
-            self.close()
-            raise BodyAborted(received=self._position, reason="the file became shorter")
+            self.became_shorter()
         self._position += len(chunk)
         return chunk
+
+    def failed(self, error: OSError) -> None:
+        """The bytes could not be read, or not be sent."""
+        self.damaged = self.damaged or error.errno in _DAMAGE
+
+    def became_shorter(self) -> NoReturn:
+        """:raises BodyAborted: always."""
+        self.damaged = True
+        self.close()
+        raise BodyAborted(received=self._position, reason="the file became shorter")
 
     @property
     def sent(self) -> int:

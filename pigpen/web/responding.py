@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from pigpen.errors import BodyAborted, ShortBody, TooLarge
+from pigpen.errors import ShortBody, TooLarge
 from pigpen.http.body import CHUNK_BYTES, Body, BytesBody, FileBody
 from pigpen.http.message import Response
 from pigpen.web.framing import HOP_BY_HOP
@@ -184,20 +184,24 @@ async def _send_file(outlet: SocketOutlet, body: FileBody, descriptor: int) -> N
     if outlet.blocked:
         await outlet.ready()
     while (left := (body.length or 0) - body.sent) > 0:
-        offset = body.offset + body.sent
         stretch = _in_memory(body)
         if not stretch:
-            data = await body.file.read_at(offset, min(left, CHUNK_BYTES))
-            body.advance(len(data))
-            await _send_bytes(outlet, data)
-            count = len(data)
+            await _send_bytes(outlet, await body.read(min(left, CHUNK_BYTES)))
         else:
-            count = outlet.sendfile(descriptor, offset, stretch)
-            body.advance(max(0, count))
-        if count == 0:
-            raise BodyAborted(received=body.sent, reason="the file became shorter")
+            _send_cached(outlet, body, descriptor, stretch)
         if body.sent < (body.length or 0):
             await outlet.turn()
+
+
+def _send_cached(outlet: SocketOutlet, body: FileBody, descriptor: int, size: int) -> None:
+    try:
+        count = outlet.sendfile(descriptor, body.offset + body.sent, size)
+    except OSError as error:
+        body.failed(error)
+        raise
+    if count == 0:
+        body.became_shorter()
+    body.advance(max(0, count))
 
 
 def _in_memory(body: FileBody) -> int:
