@@ -10,7 +10,7 @@ each Protocol here.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
@@ -116,6 +116,14 @@ class Disk(Protocol):
 
     def sync_folder(self, path: str) -> None:
         """Return when the names in this folder are on stable storage."""
+
+    def sync_together(
+        self, files: Sequence[OpenFile], folders: Sequence[str]
+    ) -> list[OSError | None]:
+        """`sync` and `sync_folder` for all of these, in whatever order costs least.
+
+        :return: why each failed, or None: first of the files, then of the folders.
+        """
 
     def entries(self, path: str) -> list[Entry]:
         """What lies in a folder, in bytewise order, links unfollowed."""

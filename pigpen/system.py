@@ -9,7 +9,9 @@ import os
 import random
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -36,6 +38,8 @@ T = TypeVar("T")
 
 #: threads that may wait for the disk at once: so many writers share one flush
 DISK_THREADS = 32
+#: fsyncs of one batch that wait at once
+SYNC_THREADS = 8
 
 _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -145,6 +149,8 @@ class SystemDisk:
 
     def __init__(self, env: Env) -> None:
         self._env = env
+        # threads are started when they are needed
+        self._syncers = ThreadPoolExecutor(SYNC_THREADS, "pigpen-sync")
 
     def create(self, path: str) -> OpenFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _NO_LINK
@@ -195,6 +201,24 @@ class SystemDisk:
         finally:
             os.close(descriptor)
 
+    def sync_together(
+        self, files: Sequence[OpenFile], folders: Sequence[str]
+    ) -> list[OSError | None]:
+        # all bytes are on their way before the first journal commit, which then covers them all;
+        # syncs that wait at the same time share the disk's flush
+        steps: list[Callable[[], None]] = [file.sync for file in files]
+        steps += [partial(self.sync_folder, path) for path in folders]
+        if len(steps) < 2:
+            return [_error_of(step) for step in steps]
+        with contextlib.suppress(OSError):  # a hint: fsync tells
+            for file in files:
+                file.start_sync(0, 0)
+        shares = [steps[start::SYNC_THREADS] for start in range(min(len(steps), SYNC_THREADS))]
+        results: list[OSError | None] = [None] * len(steps)
+        for start, found in enumerate(self._syncers.map(_errors_of, shares)):
+            results[start::SYNC_THREADS] = found
+        return results
+
     def entries(self, path: str) -> list[Entry]:
         found = []
         with os.scandir(path) as folder:
@@ -221,6 +245,18 @@ class SystemDisk:
             os.close(descriptor)
             raise
         return SystemOpenFile(descriptor)
+
+
+def _errors_of(steps: list[Callable[[], None]]) -> list[OSError | None]:
+    return [_error_of(step) for step in steps]
+
+
+def _error_of(step: Callable[[], None]) -> OSError | None:
+    try:
+        step()
+    except OSError as error:
+        return error
+    return None
 
 
 def _open_regular(path: str, flags: int) -> int:

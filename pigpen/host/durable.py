@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from dataclasses import dataclass
 
 from pigpen.env import Disk, OpenFile
 from pigpen.errors import DiskFailed, InsufficientStorage, PigpenError, Unavailable
@@ -11,6 +12,21 @@ from pigpen.errors import DiskFailed, InsufficientStorage, PigpenError, Unavaila
 #: no space, no quota, no inodes; a disk that turned read-only takes as little
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 _BUSY = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+_BLOCK_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A durable blob: bytes, SHA-256 in hexadecimal, bytes allocated on the disk."""
+
+    length: int
+    sha256: str
+    allocated: int
+
+
+def written(length: int, sha256: str) -> Written:
+    """Counts whole blocks; the next start counts what the file system really took."""
+    return Written(length, sha256, -(-length // _BLOCK_BYTES) * _BLOCK_BYTES)
 
 
 def what_failed(error: OSError) -> PigpenError:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from pigpen.env import Disk, Entry
-from pigpen.errors import BadBlob
+from pigpen.errors import BadBlob, Conflict
 from pigpen.host import durable
 
 #: how long a part waits to be resumed
@@ -57,12 +57,12 @@ class Folder:
         self._durable_leaves = bytearray(65536)
 
     def blob(self, blob: str) -> str:
-        return f"{self._leaf(blob)}/{blob}"
+        return f"{self.leaf(blob)}/{blob}"
 
     def part(self, blob: str) -> str:
         return f"{self.incoming}/{blob}"
 
-    def _leaf(self, blob: str) -> str:
+    def leaf(self, blob: str) -> str:
         return f"{self._blobs}/{blob[:2]}/{blob[2:4]}"
 
     # -- at the start ------------------------------------------------------------------------------
@@ -142,25 +142,42 @@ class Folder:
                 offset += len(data)
         finally:
             file.close()
-        durable.sync_folder(self.disk, self._leaf(blob))
+        durable.sync_folder(self.disk, self.leaf(blob))
         return offset, digest.hexdigest()
+
+    def check_absent(self, blob: str) -> None:
+        """:raises Conflict: it is here: a blob never changes."""
+        if self.size(blob) is not None:
+            raise Conflict(reason="this was stored already, under another request id")
 
     def make_leaf(self, blob: str) -> None:
         """Make the folder a blob will lie in; `publish` makes it durable."""
         if not self._durable_leaves[int(blob[:4], 16)]:
-            self.disk.make_folder(self._leaf(blob))
+            self.disk.make_folder(self.leaf(blob))
+
+    def unsynced_parent(self, blob: str) -> str | None:
+        """The folder to sync before a blob's leaf is known to be durable; None: it is."""
+        return None if self._durable_leaves[int(blob[:4], 16)] else f"{self._blobs}/{blob[:2]}"
+
+    def leaf_is_durable(self, blob: str) -> None:
+        """The caller has synced `unsynced_parent`."""
+        self._durable_leaves[int(blob[:4], 16)] = 1
+
+    def rename(self, blob: str) -> None:
+        """Give a synced part, in a durable leaf, its final name; it stays if the leaf is synced."""
+        self.disk.rename(self.part(blob), self.blob(blob))
 
     def publish(self, blob: str) -> None:
         """Give a synced part its final name; on return that is durable.
 
         :raises DiskFailed: the name may be there or not: no receipt.
         """
-        number = int(blob[:4], 16)
-        if not self._durable_leaves[number]:
-            durable.sync_folder(self.disk, f"{self._blobs}/{blob[:2]}")
-            self._durable_leaves[number] = 1
-        self.disk.rename(self.part(blob), self.blob(blob))
-        durable.sync_folder(self.disk, self._leaf(blob))
+        parent = self.unsynced_parent(blob)
+        if parent is not None:
+            durable.sync_folder(self.disk, parent)
+            self.leaf_is_durable(blob)
+        self.rename(blob)
+        durable.sync_folder(self.disk, self.leaf(blob))
 
     def remove_blob(self, blob: str) -> int:
         """:return: the allocated bytes that are free now."""

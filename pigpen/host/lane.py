@@ -28,7 +28,7 @@ class Lane:
         self._env = env
         self._on_error = on_error
         self._running = False
-        self._steps: deque[tuple[Deferred[Any], Callable[[], Any]]] = deque()
+        self._steps: deque[tuple[Deferred[Any], Callable[[], Deferred[Any]]]] = deque()
 
     @property
     def idle(self) -> bool:
@@ -36,16 +36,20 @@ class Lane:
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Do this after all earlier steps. Cancelling the Deferred cancels the waiting only."""
+        return self.join(lambda: self._env.in_thread(function, *args, **kwargs))
+
+    def join(self, begin: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """`run` for a step that is part of another thread's work."""
         waiter: Deferred[T] = Deferred()
-        self._steps.append((waiter, lambda: function(*args, **kwargs)))
+        self._steps.append((waiter, begin))
         if not self._running:
             self._next()
         return waiter
 
     def _next(self) -> None:
         self._running = True
-        waiter, function = self._steps.popleft()
-        _ = self._env.in_thread(function).addBoth(self._done, waiter)
+        waiter, begin = self._steps.popleft()
+        _ = begin().addBoth(self._done, waiter)
 
     def _done(self, result: object, waiter: Deferred[Any]) -> None:
         self._running = False

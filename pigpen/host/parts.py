@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pigpen.env import Env
+from pigpen.host.batches import Batches
 from pigpen.host.folder import PART_SECONDS, Folder, FoundPart
 from pigpen.host.space import Room
 from pigpen.host.tasks import Tasks
@@ -24,6 +25,7 @@ class Parts:
     ) -> None:
         self._env = env
         self._folder = folder
+        self._batches = Batches(env, folder)
         self._room = room
         self._tasks = tasks
         self._on_error = on_error
@@ -33,7 +35,7 @@ class Parts:
         return len(self._waiting)
 
     def new(self, blob: str) -> BlobWriter:
-        return BlobWriter(self._env, self._folder, blob, self._on_error)
+        return BlobWriter(self._env, self._folder, self._batches, blob, self._on_error)
 
     def restore(self, found: list[FoundPart]) -> None:
         """Take over what an earlier process left."""

@@ -24,6 +24,7 @@ from pigpen.errors import (
     Unavailable,
 )
 from pigpen.host import durable
+from pigpen.host.durable import Written
 from pigpen.host.expectations import Expectations, Live
 from pigpen.host.folder import Folder
 from pigpen.host.link import SILENCE_SECONDS
@@ -32,7 +33,7 @@ from pigpen.host.parts import Parts
 from pigpen.host.patience import Patience
 from pigpen.host.space import STEP_BYTES, Reservation, Room
 from pigpen.host.tasks import Tasks
-from pigpen.host.writer import BlobWriter, Written
+from pigpen.host.writer import BlobWriter
 from pigpen.http.answers import json_answer
 from pigpen.http.fields import parse_digest
 from pigpen.http.message import Headers, Request, Response

@@ -1,9 +1,8 @@
 """BlobWriter: the durable write of one blob.
 
-The reactor collects chunks while a thread hashes and writes the ones before, so a batch grows with
-the time the disk takes. A small body is never handed to the disk before its end: creating,
-writing, fsync, rename and folder fsync are then one call in one thread, and many such threads share
-the disk's flushes.
+The reactor collects chunks while a thread hashes and writes the ones before, so what is written at
+once grows with the time the disk takes. A small body is never handed to the disk before its end,
+and then together with others (`batches`).
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from pigpen.env import Env, OpenFile
-from pigpen.errors import Conflict, DigestMismatch, PigpenError
+from pigpen.errors import DigestMismatch, PigpenError
 from pigpen.host import durable
+from pigpen.host.batches import Batches
+from pigpen.host.durable import Written
 from pigpen.host.folder import Folder
 from pigpen.host.lane import Lane
 
@@ -31,23 +31,8 @@ HINT_BYTES = 8 * 1024 * 1024
 #: after so many bytes a restarted host can resume
 NOTE_BYTES = 256 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
-_BLOCK_BYTES = 4096
 
 assert START_BYTES <= MAX_PENDING_BYTES < HINT_BYTES < NOTE_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A durable blob: bytes, SHA-256 in hexadecimal, bytes allocated on the disk."""
-
-    length: int
-    sha256: str
-    allocated: int
-
-
-def _allocated(size: int) -> int:
-    """Whole blocks; the next start counts what the file system really took."""
-    return -(-size // _BLOCK_BYTES) * _BLOCK_BYTES
 
 
 class BlobWriter:
@@ -56,18 +41,24 @@ class BlobWriter:
     End it with `finish`, `drop`, or `park` and later one of these.
     """
 
-    __slots__ = ("_broken", "_failure", "_file", "_flushed", "_folder", "_hash", "_hinted", "_lane",
-                 "_noted", "_pending", "_pending_size", "_space", "_written", "blob",
-                 "offset")  # fmt: skip
+    __slots__ = ("_batches", "_broken", "_failure", "_file", "_flushed", "_folder", "_hash",
+                 "_hinted", "_lane", "_noted", "_pending", "_pending_size", "_space", "_written",
+                 "blob", "offset")  # fmt: skip
 
     def __init__(
-        self, env: Env, folder: Folder, blob: str, on_error: Callable[[BaseException], None]
+        self,
+        env: Env,
+        folder: Folder,
+        batches: Batches,
+        blob: str,
+        on_error: Callable[[BaseException], None],
     ) -> None:
         """:param on_error: told of every failure of the disk, also when nobody waits for it."""
         self.blob = blob
         #: bytes accepted so far
         self.offset = 0
         self._folder = folder
+        self._batches = batches
         self._lane = Lane(env, on_error)
         self._pending: list[bytes] = []
         self._pending_size = 0
@@ -104,7 +95,10 @@ class BlobWriter:
         :param digest: the SHA-256 they must have, in hexadecimal. :raises DigestMismatch: they have
         another. :raises PigpenError: the disk failed; on every error the part is removed.
         """
-        return await self._lane.run(self._finish, self._take_pending(), digest)
+        chunks = self._take_pending()
+        if self._flushed:
+            return await self._lane.run(self._finish, chunks, digest)
+        return await self._lane.join(lambda: self._batches.store(self.blob, chunks, digest))
 
     def park(self) -> Deferred[None]:
         """Keep what came for a resumption, durably, and close the file."""
@@ -210,8 +204,7 @@ class BlobWriter:
 
     def _publish(self, chunks: list[bytes], digest: str | None) -> Written:
         self._check()
-        if self._folder.size(self.blob) is not None:
-            raise Conflict(reason="this was stored already, under another request id")
+        self._folder.check_absent(self.blob)
         self._folder.make_leaf(self.blob)
         self._write(chunks)
         sha256 = self._hash.hexdigest()
@@ -224,7 +217,7 @@ class BlobWriter:
         self._folder.publish(self.blob)
         if self._noted:
             self._folder.drop_note(self.blob)
-        return Written(self._written, sha256, _allocated(self._written))
+        return durable.written(self._written, sha256)
 
     def _park(self, chunks: list[bytes]) -> None:
         self._check()

@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import random
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pigpen.env import Disk, Entry, File, OpenFile, Space
@@ -153,6 +155,15 @@ class SimDisk(Tree, Faults):
         self.operation("sync_folder", path)
         self._names.commit(self._folder(path))
 
+    def sync_together(
+        self, files: Sequence[OpenFile], folders: Sequence[str]
+    ) -> list[OSError | None]:
+        """One after the other, each an operation that can fail."""
+        steps = [file.sync for file in files] + [
+            partial(self.sync_folder, path) for path in folders
+        ]
+        return [_error_of(step) for step in steps]
+
     def entries(self, path: str) -> list[Entry]:
         self.operation("entries", path)
         names = self._folder(path).names.items()
@@ -220,6 +231,14 @@ class SimDisk(Tree, Faults):
         inode.unlinked = True
         if not inode.opens:
             self._used -= inode.allocated
+
+
+def _error_of(step: Callable[[], None]) -> OSError | None:
+    try:
+        step()
+    except OSError as error:
+        return error
+    return None
 
 
 def _bytewise(item: tuple[str, Inode]) -> bytes:

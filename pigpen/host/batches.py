@@ -1,0 +1,177 @@
+"""Batches: small blobs that come at about the same time are made durable together.
+
+One thread takes them through the steps of a durable write side by side: all are written, all are
+synced, all are renamed, all their folders are synced. So they share the disk's flushes and commits
+and a change of threads; each has an outcome of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from itertools import islice
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from pigpen.env import Env, OpenFile
+from pigpen.errors import DigestMismatch, DiskFailed, PigpenError
+from pigpen.host import durable
+from pigpen.host.durable import Written
+from pigpen.host.folder import Folder
+
+#: blobs in one go: so many files are open at once
+MAX_BLOBS = 64
+#: while one waits for the disk, another is written and hashed
+MAX_RUNNING = 2
+
+
+class SmallBlob:
+    """All bytes of a blob, and what became of it. The thread owns it until `done` fires."""
+
+    __slots__ = ("blob", "chunks", "digest", "done", "error", "file", "sha256", "size")
+
+    def __init__(self, blob: str, chunks: list[bytes], digest: str | None) -> None:
+        self.blob = blob
+        self.chunks = chunks
+        self.digest = digest
+        self.done: Deferred[Written] = Deferred()
+        self.error: PigpenError | None = None
+        self.file: OpenFile | None = None
+        self.sha256 = ""
+        self.size = 0
+
+    def settle(self, result: object) -> None:
+        """:param result: a Failure if nobody knows what became of the batch."""
+        if isinstance(result, Failure):
+            self.done.errback(result)
+        elif self.error is not None:
+            self.done.errback(self.error)
+        else:
+            self.done.callback(durable.written(self.size, self.sha256))
+
+
+class Batches:
+    """At most `MAX_RUNNING` at a time: what comes meanwhile makes up the next one."""
+
+    def __init__(self, env: Env, folder: Folder) -> None:
+        self._env = env
+        self._folder = folder
+        #: in order; a dict, as the first are taken
+        self._waiting: dict[SmallBlob, None] = {}
+        self._running = 0
+        self._is_due = False
+
+    def store(self, blob: str, chunks: list[bytes], digest: str | None) -> Deferred[Written]:
+        """Give a blob its name, durably. What is left of one that failed is for its owner to
+        remove.
+
+        :param digest: the SHA-256 the bytes must have, in hexadecimal.
+        :return: fails with PigpenError; cancelling it stops nothing.
+        """
+        small = SmallBlob(blob, chunks, digest)
+        self._waiting[small] = None
+        if self._running < MAX_RUNNING and not self._is_due:
+            self._is_due = True
+            # at the end of this turn: others may come in it
+            self._env.clock.callLater(0, self._begin)
+        return small.done
+
+    def _begin(self) -> None:
+        self._is_due = False
+        if not self._waiting or self._running >= MAX_RUNNING:
+            return
+        batch = list(islice(self._waiting, MAX_BLOBS))
+        for small in batch:
+            del self._waiting[small]
+        self._running += 1
+        _ = self._env.in_thread(store, self._folder, batch).addBoth(self._ended, batch)
+
+    def _ended(self, result: object, batch: list[SmallBlob]) -> None:
+        self._running -= 1
+        self._begin()  # first: the disk need not wait until all are answered
+        for small in batch:
+            small.settle(result)
+
+
+def store(folder: Folder, batch: list[SmallBlob]) -> None:
+    """Blocks. Each blob's order is that of a durable write; a step is done only for those whose
+    earlier steps succeeded."""
+    try:
+        _each(batch, lambda small: _write(folder, small))
+        _sync(folder, batch)
+        _each(batch, lambda small: _rename(folder, small))
+        _sync_leaves(folder, batch)
+    finally:
+        for small in batch:
+            if small.file is not None:  # it failed
+                with contextlib.suppress(OSError):
+                    small.file.close()
+
+
+def _each(batch: list[SmallBlob], step: Callable[[SmallBlob], None]) -> None:
+    for small in batch:
+        if small.error is None:
+            try:
+                step(small)
+            except OSError as error:
+                small.error = durable.what_failed(error)
+                small.error.__cause__ = error
+            except PigpenError as error:
+                small.error = error
+
+
+def _write(folder: Folder, small: SmallBlob) -> None:
+    data = small.chunks[0] if len(small.chunks) == 1 else b"".join(small.chunks)
+    small.chunks = []
+    small.size = len(data)
+    small.sha256 = hashlib.sha256(data).hexdigest()
+    if small.digest not in {None, small.sha256}:
+        raise DigestMismatch
+    folder.check_absent(small.blob)
+    folder.make_leaf(small.blob)
+    small.file = durable.create(folder.disk, folder.part(small.blob))
+    if data:
+        small.file.write(data)
+
+
+def _sync(folder: Folder, batch: list[SmallBlob]) -> None:
+    """Bytes, and the names of folders that are new: both before the rename."""
+    files = [small for small in batch if small.error is None and small.file is not None]
+    parents: dict[str, list[SmallBlob]] = {}
+    for small in files:
+        parent = folder.unsynced_parent(small.blob)
+        if parent is not None:
+            parents.setdefault(parent, []).append(small)
+    opened = [small.file for small in files if small.file is not None]
+    results = folder.disk.sync_together(opened, list(parents))
+    groups = [[small] for small in files] + list(parents.values())
+    _judge(groups, results)
+    for small in files:
+        if small.error is None:
+            folder.leaf_is_durable(small.blob)
+
+
+def _rename(folder: Folder, small: SmallBlob) -> None:
+    file, small.file = small.file, None
+    if file is not None:
+        file.close()
+    folder.rename(small.blob)
+
+
+def _sync_leaves(folder: Folder, batch: list[SmallBlob]) -> None:
+    leaves: dict[str, list[SmallBlob]] = {}
+    for small in batch:
+        if small.error is None:
+            leaves.setdefault(folder.leaf(small.blob), []).append(small)
+    _judge(list(leaves.values()), folder.disk.sync_together([], list(leaves)))
+
+
+def _judge(groups: list[list[SmallBlob]], results: list[OSError | None]) -> None:
+    """A sync that failed is final for all that relied on it."""
+    for group, error in zip(groups, results, strict=True):
+        for small in group:
+            if error is not None and small.error is None:
+                small.error = DiskFailed()
+                small.error.__cause__ = error
