@@ -1,0 +1,190 @@
+"""A coordinator and a host as processes of their own, each to be killed, starved and wrapped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.functional.solo import ROOT, SECONDS, free_ports
+
+LOGIN = "me"
+_PIGPEN = (sys.executable, "-c", "from pigpen.cli import main; main()")
+
+
+def until(what: Callable[[], object], seconds: float = 20) -> None:
+    """Look again and again, until it is so. :raises AssertionError: it did not become so."""
+    ends = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < ends, "this did not happen in time"
+        time.sleep(0.02)
+
+
+class Part:
+    """One service: what it was started with, its log, its end."""
+
+    def __init__(self, home: Path, name: str, port: int, ready: str) -> None:
+        """:param ready: what its log says when it does its work."""
+        self.name = name
+        self.port = port
+        self.folder = home / name
+        self.options: list[str] = []
+        #: set before the program, such as prlimit or strace
+        self.wrapper: Sequence[str] = ()
+        self._ready = ready
+        self._log = home / f"{name}.log"
+        self._home = home
+        self._began = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it; returns at once."""
+        command = [self.name, str(self.folder), f"--port={self.port}", *self.options]
+        self._began = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.wrapper, *_PIGPEN, *command],
+                env=environment(self._home),
+                cwd=self._home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self.process
+
+    def start(self) -> None:
+        """Returns when it does its work."""
+        process = self.launch()
+        until(lambda: self._ready in self.log(latest=True) or process.poll() is not None)
+        assert process.poll() is None, self.log()
+
+    def log(self, *, latest: bool = False) -> str:
+        """All it ever said. :param latest: only since it was last launched."""
+        text = self._log.read_bytes() if self._log.exists() else b""
+        return text[self._began if latest else 0 :].decode()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """:return: its status; 0 if it does not run."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(number)
+        return process.wait(SECONDS)
+
+    def kill(self) -> None:
+        """The program, and what was set before it."""
+        process, self.process = self.process, None
+        if process is not None:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(SECONDS)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+
+class Cloud:
+    """A coordinator and a host on loopback, and curl as the client."""
+
+    def __init__(self, folder: str | Path, *, store: Path | None = None) -> None:
+        """:param store: where catalog and blobs lie, if not in `folder`."""
+        self.home = Path(folder).absolute()
+        self.home.mkdir(parents=True, exist_ok=True)
+        port, host_port = free_ports(2)
+        self.coordinator = Part(self.home, "coordinator", port, "Listening on")
+        self.host = Part(self.home, "host", host_port, "has accepted this host")
+        self.coordinator.options = ["--allow-private"]
+        self.move(store or self.home)
+        self.scheme = "http"
+        self.curl_options: list[str] = []
+        self.key = ""
+
+    def move(self, store: Path) -> None:
+        self.coordinator.folder = store / "coordinator"
+        self.host.folder = store / "host"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.coordinator.port}"
+
+    def make_account(self) -> None:
+        made = self.pigpen("coordinator", str(self.coordinator.folder), f"--make-account={LOGIN}")
+        assert made.returncode == 0, made.stderr
+        self.key = made.stdout.decode().strip()
+
+    def start(self, *host_options: str) -> None:
+        """Make the account, start both; the key is not on the host's command line."""
+        self.make_account()
+        path = self.home / ".pigpen"
+        path.touch(0o600)
+        path.write_text(f"accesskey: {self.key}\ncoordinator: {self.url}\n")
+        self.host.options = ["--target-size=2G", *host_options]
+        self.coordinator.start()
+        self.host.start()
+
+    def stop(self) -> None:
+        """Whatever happened: no process is left."""
+        for part in (self.host, self.coordinator):
+            part.kill()
+
+    # -- clients -----------------------------------------------------------------------------------
+
+    def pigpen(
+        self, *arguments: str, data: bytes | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [*_PIGPEN, *arguments],
+            env=environment(self.home),
+            cwd=self.home,
+            input=b"" if data is None else data,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    def curl_command(self, key: str, *arguments: str) -> list[str]:
+        return [
+            "curl", "-sS", "-L", "--max-time", "60", "-u", f"{LOGIN}:{self.key}",
+            *self.curl_options, *arguments, f"{self.url}/api/{LOGIN}/{key}",
+        ]  # fmt: skip
+
+    def put(self, key: str, data: bytes, *arguments: str) -> int:
+        """:return: the status; 0 if there was no answer."""
+        command = self.curl_command(
+            key, "-T", "-", "-H", f"Content-Length: {len(data)}", "-H", "Transfer-Encoding:",
+            "-o", "/dev/null", "-w", "%{http_code}", *arguments,
+        )  # fmt: skip
+        done = subprocess.run(command, input=data, capture_output=True, check=False)
+        # of the last answer: a 100 or 307 before a cut is none
+        return int(done.stdout) if done.returncode == 0 else 0
+
+    def get(self, key: str) -> tuple[int, bytes]:
+        """Status (0: no whole answer) and body."""
+        command = self.curl_command(key, "-w", "%{http_code}")
+        done = subprocess.run(command, capture_output=True, check=False)
+        return int(done.stdout[-3:]) if done.returncode == 0 else 0, done.stdout[:-3]
+
+    def host_status(self) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.host.port}/status"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            status: dict[str, Any] = json.load(answer)
+        return status
+
+    def incoming(self) -> list[str]:
+        """What lies in the host's folder of uploads under way."""
+        return sorted(os.listdir(self.host.folder / "incoming"))
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIGPEN_")}
+    return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT)}
