@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any
 from twisted.python import usage
 
 from pigpen import tap
-from pigpen.errors import ConfigError, OutcomeUnknown, PigpenError
-from pigpen.options import CommandOptions, ServiceOptions, load_user, translated, user_path
+from pigpen.config import exposure
+from pigpen.errors import BadKey, ConfigError, OutcomeUnknown, PigpenError
+from pigpen.options import (
+    CommandOptions,
+    Misused,
+    ServiceOptions,
+    load_user,
+    translated,
+    user_path,
+)
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -59,6 +67,8 @@ def run(arguments: list[str]) -> int:
     except usage.UsageError as error:
         command = options.subCommand or ""
         complain(f"{command + ': ' if command else ''}{error}")
+        if isinstance(error, Misused):
+            complain(options.hint(), who="")
         return USAGE
     chosen: Any = options.subOptions
     if isinstance(chosen, ServiceOptions) and not chosen.get("make-account"):
@@ -144,7 +154,7 @@ def judge(failure: Failure, stopped: list[int]) -> int:
         complain(error.message)
         if isinstance(error, OutcomeUnknown):
             return UNKNOWN
-        return USAGE if isinstance(error, ConfigError) else FAILED
+        return USAGE if isinstance(error, ConfigError | BadKey) else FAILED
     complain(_unexpected(error))
     return FAILED
 
@@ -192,7 +202,11 @@ def _who(options: Any) -> tuple[str, str, str | None]:
     if key is None:
         reason = "no access key: pass -k KEY, or write 'accesskey: KEY' there"
         raise ConfigError(path=path, reason=reason)
-    return options["coordinator"] or user.coordinator, key, user.login
+    coordinator = options["coordinator"] or user.coordinator
+    exposed = exposure(coordinator)
+    if exposed is not None and not (options["insecure"] or user.insecure):
+        complain(f"warning: {exposed}")
+    return coordinator, key, user.login
 
 
 async def _put(env: Env, options: Any) -> None:
@@ -296,16 +310,45 @@ COMMANDS: dict[str, Callable[[Env, Any], Coroutine[Any, Any, None]]] = {
 # -- services -------------------------------------------------------------------------------------
 
 
+def _log_to_stderr(section: str) -> None:
+    """What an operator reads. Solo is for a person, who is told by a banner how it is."""
+    from twisted.logger import (
+        FileLogObserver,
+        LogLevel,
+        eventAsText,
+        globalLogBeginner,
+        textFileLogObserver,
+    )
+
+    if "PIGPEN_DEBUG" in os.environ:
+        globalLogBeginner.beginLoggingTo(
+            [textFileLogObserver(sys.stderr)], redirectStandardIO=False
+        )
+        return
+    least = LogLevel.warn if section == "solo" else LogLevel.info
+
+    def text(event: Any) -> str | None:
+        level = event["log_level"]
+        ours = str(event.get("log_namespace", "")).startswith("pigpen.")
+        if level < (least if ours else LogLevel.warn):
+            return None
+        mark = "" if level is LogLevel.info else f"{level.name}: "
+        stamp, _, said = eventAsText(event, includeSystem=False).partition(" ")
+        return f"{stamp} {mark}{said}\n"
+
+    observer = FileLogObserver(sys.stderr, text)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+
+
 def run_service(options: Any) -> int:
     """Run a service until a signal comes. :return: the status to end with."""
     from twisted.internet import reactor as any_reactor
-    from twisted.logger import globalLogBeginner, textFileLogObserver
 
     from pigpen.client.console import announce, complain
     from pigpen.system import SystemEnv
 
     reactor: Any = any_reactor
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    _log_to_stderr(options.section)
     errors: list[PigpenError] = []
 
     def fatal(error: PigpenError) -> None:

@@ -12,10 +12,12 @@ need not stand in the file. YAML's aliases and tags are refused: nothing here ne
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
@@ -69,18 +71,24 @@ def parse_duration(text: str) -> Duration:
     return Duration(float(match[1]) * _TIME_UNITS[match[2] or "s"])
 
 
+#: 0: the system chooses one
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
 class UserConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What ~/.pigpen may say; ``accesskey`` is written as one word there."""
+    """What ~/.pigpen may say; ``accesskey`` is written as one word there. ``insecure``: no warning
+    when the access key goes over plain http."""
 
     accesskey: str | None = None
     coordinator: str = DEFAULT_COORDINATOR
     login: str | None = None
+    insecure: bool = False
 
 
 class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a service listens. ``insecure``: plain HTTP even where other machines reach it."""
 
-    port: int
+    port: Port
     interface: str = "127.0.0.1"
     certificate: str | None = None
     private_key: str | None = None
@@ -91,7 +99,7 @@ class HostConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``addresses``: URLs under which others reach this host; derived if empty. A coordinator and
     an access key that are not given here come from ~/.pigpen."""
 
-    port: int = HOST_PORT
+    port: Port = HOST_PORT
     folder: str = ""
     coordinator: str | None = None
     access_key: str | None = None
@@ -102,14 +110,14 @@ class HostConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CoordinatorConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    port: int = COORDINATOR_PORT
+    port: Port = COORDINATOR_PORT
     folder: str = ""
     public_url: str | None = None
     allow_private: bool = False
 
 
 class GatewayConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    port: int = GATEWAY_PORT
+    port: Port = GATEWAY_PORT
     coordinator: str | None = None
     access_key: str | None = None
 
@@ -119,9 +127,9 @@ class SoloConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     folder: str = ""
     target_size: ByteSize = ByteSize(10 * 1024**3)
-    port: int = COORDINATOR_PORT
-    gateway_port: int = GATEWAY_PORT
-    host_port: int = HOST_PORT
+    port: Port = COORDINATOR_PORT
+    gateway_port: Port = GATEWAY_PORT
+    host_port: Port = HOST_PORT
 
 
 class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +139,30 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     coordinator: CoordinatorConfig = CoordinatorConfig()
     runserver: GatewayConfig = GatewayConfig()
     solo: SoloConfig = SoloConfig()
+
+
+def is_loopback(interface: str) -> bool:
+    """Whether only this machine can reach it."""
+    if interface == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(interface).is_loopback
+    except ValueError:
+        return False
+
+
+def exposure(coordinator: str) -> str | None:
+    """A warning, if the access key can be read on its way to this URL."""
+    try:
+        parts = urlsplit(coordinator)
+        if parts.scheme != "http" or is_loopback(parts.hostname or ""):
+            return None
+    except ValueError:  # it is refused where it is used
+        return None
+    return (
+        f"the access key goes to {coordinator} over plain http, where others can read it: use"
+        " https, or --insecure if the network is yours alone"
+    )
 
 
 # -- from text ------------------------------------------------------------------------------------

@@ -6,16 +6,17 @@ given on the command line wins over the file, the file over ~/.pigpen, that over
 
 from __future__ import annotations
 
+import difflib
 import getopt
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from twisted.python import usage
 
 from pigpen import __version__
-from pigpen.config import UserConfig
+from pigpen.config import GatewayConfig, UserConfig
 from pigpen.errors import ConfigError
 
 #: as `usage.Options` wants its tables
@@ -38,17 +39,38 @@ LISTEN = (
 )
 TARGET_SIZE = ("target-size", None, "Lend so much, such as 500M or 10G. [default: 10G]")
 INSECURE = ["insecure", None, "Serve plain HTTP even where other machines can reach it."]
+TRUSTED = ["insecure", None, "Do not warn that plain http shows the access key to the network."]
+
+
+#: an argument without a default
+REQUIRED = object()
+
+
+class Misused(usage.UsageError):
+    """Not what this command takes: to be followed by a line about what it does."""
 
 
 class Interleaved(usage.Options):
     """Options may stand behind arguments, as in ``host DIR --target-size=10G``."""
+
+    #: the arguments by name, in order, and their defaults
+    arguments: ClassVar[dict[str, Any]] = {}
+
+    def parseArgs(self, *given: str) -> None:
+        """:raises Misused: there are too few, or too many."""
+        if len(given) > len(self.arguments):
+            raise Misused(f"'{given[len(self.arguments)]}' is one argument too many")
+        for place, (name, default) in enumerate(self.arguments.items()):
+            self[name] = given[place] if place < len(given) else default
+            if self[name] is REQUIRED:
+                raise Misused(f"{name.upper()} is missing")
 
     def parseOptions(self, options: list[str] | None = None) -> None:
         given = sys.argv[1:] if options is None else options
         try:
             found, rest = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
         except getopt.error as error:
-            raise usage.UsageError(str(error)) from None
+            raise _misused(error, self.longOpt) from None
         first: list[str] = []
         for name, value in found:
             if not name.startswith("--"):
@@ -63,6 +85,25 @@ class Interleaved(usage.Options):
         """Display the version and exit."""
         sys.stdout.write(f"pigpen {__version__}\n")
         sys.exit(0)
+
+
+def _misused(error: getopt.error, known: Iterable[str]) -> Misused:
+    """What getopt says, in the form of our other sentences."""
+    name = f"--{error.opt}" if len(error.opt) > 1 else f"-{error.opt}"
+    if "requires argument" in error.msg:
+        return Misused(f"option {name} needs a value")
+    if "must not have" in error.msg:
+        return Misused(f"option {name} takes no value")
+    if "unique prefix" in error.msg:
+        return Misused(f"option {name} could be more than one: write it in full")
+    near = did_you_mean(error.opt, [one.rstrip("=") for one in known])
+    return Misused(f"there is no option {name}{near and f'; did you mean --{near}?'}")
+
+
+def did_you_mean(typed: str, known: Iterable[str]) -> str:
+    """The name that is most like what was typed; empty if none is."""
+    near = difflib.get_close_matches(typed, list(known), n=1, cutoff=0.6)
+    return near[0] if near else ""
 
 
 class ServiceOptions(Interleaved):
@@ -115,9 +156,7 @@ class FolderOptions(ServiceOptions):
     """Options of a service that keeps its things in a folder."""
 
     synopsis = "[options] DIR"
-
-    def parseArgs(self, folder: str | None = None) -> None:
-        self["folder"] = folder
+    arguments: ClassVar[dict[str, Any]] = {"folder": None}  # the file may name it
 
 
 class HostOptions(FolderOptions):
@@ -207,48 +246,41 @@ class CloudOptions(Interleaved):
     """Of a command that talks with the cloud."""
 
     optParameters = parameters(*CLOUD, ("config", None, "Read this file instead of ~/.pigpen."))
+    optFlags: ClassVar[Rows] = [TRUSTED]
 
 
 class PutOptions(CloudOptions):
     synopsis = "[options] KEY [FILE]"
+    arguments: ClassVar[dict[str, Any]] = {"key": REQUIRED, "file": "-"}
     longdesc = "Store FILE, or standard input, under KEY. " + STATUS_HELP
     optParameters = parameters(("type", "t", "Content type, for readers over HTTP."))
     optFlags: ClassVar[Rows] = [["new", "n", "Only if nothing is stored there yet."]]
 
-    def parseArgs(self, key: str, file: str = "-") -> None:  # type: ignore[override]
-        self["key"], self["file"] = key, file
-
 
 class GetOptions(CloudOptions):
     synopsis = "[options] KEY [FILE]"
+    arguments: ClassVar[dict[str, Any]] = {"key": REQUIRED, "file": "-"}
     longdesc = (
         "Write what is stored under KEY to FILE, or to standard output. FILE gets its name when it"
         " is complete and its SHA-256 is right. " + STATUS_HELP
     )
 
-    def parseArgs(self, key: str, file: str = "-") -> None:  # type: ignore[override]
-        self["key"], self["file"] = key, file
-
 
 class ListOptions(CloudOptions):
     synopsis = "[options] [KEY]"
+    arguments: ClassVar[dict[str, Any]] = {"key": "/"}
     longdesc = "Show the names below KEY, or all. " + STATUS_HELP
     optFlags: ClassVar[Rows] = [
         ["long", "l", "Size and time as well."],
         ["recursive", "r", "All levels."],
     ]
 
-    def parseArgs(self, key: str = "/") -> None:
-        self["key"] = key
-
 
 class RemoveOptions(CloudOptions):
     synopsis = "[options] KEY"
+    arguments: ClassVar[dict[str, Any]] = {"key": REQUIRED}
     longdesc = "Remove what is stored under KEY. " + STATUS_HELP
     optFlags: ClassVar[Rows] = [["recursive", "r", "A collection, with all in it."]]
-
-    def parseArgs(self, key: str) -> None:  # type: ignore[override]
-        self["key"] = key
 
 
 class AccountOptions(CloudOptions):
@@ -275,7 +307,6 @@ class OperatorOptions(CoordinatorOptions):
 class CommandOptions(usage.Options):
     """Of ``pigpen``."""
 
-    synopsis = "COMMAND [options]"
     longdesc = (
         "`pigpen COMMAND --help` tells more. The older spellings --put KEY, --get KEY, --host DIR"
         " and --runserver work as well. " + STATUS_HELP
@@ -292,9 +323,32 @@ class CommandOptions(usage.Options):
 
     opt_version = Interleaved.opt_version
 
+    def getSynopsis(self) -> str:
+        return "Usage: pigpen" if self.subCommand else "Usage: pigpen COMMAND [options] ..."
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        given = sys.argv[1:] if options is None else options
+        names = [row[0] for row in self.subCommands]
+        command = given[0] if given else "-"
+        if not command.startswith("-") and command not in names:
+            near = did_you_mean(command, names)
+            raise Misused(f"there is no command '{command}'{near and f'; did you mean {near}?'}")
+        try:
+            super().parseOptions(given)
+        except usage.UsageError as error:
+            if isinstance(error.__context__, getopt.error) and not isinstance(error, Misused):
+                raise _misused(error.__context__, self.longOpt) from None
+            raise
+
     def postOptions(self) -> None:
         if self.subCommand is None:
-            raise usage.UsageError("say what to do: pigpen --help shows the commands")
+            raise Misused("say what to do")
+
+    def hint(self) -> str:
+        """One line for somebody who misused it."""
+        chosen: usage.Options = self.subOptions if self.subCommand else self
+        command = f"pigpen {self.subCommand}" if self.subCommand else "pigpen"
+        return f"{chosen.getSynopsis()}   (try `{command} --help`)"
 
 
 def translated(arguments: list[str]) -> list[str]:
@@ -339,4 +393,6 @@ def _from_user(merged: Any, user: UserConfig) -> Any:
         changes["coordinator"] = user.coordinator
     if getattr(merged, "access_key", "") is None:
         changes["access_key"] = user.accesskey
+    if isinstance(merged, GatewayConfig) and user.insecure:
+        changes["insecure"] = True
     return msgspec.structs.replace(merged, **changes)

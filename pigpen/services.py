@@ -10,7 +10,6 @@ time, the part stops, its client closes.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +28,8 @@ from pigpen.config import (
     GatewayConfig,
     HostConfig,
     Listen,
+    exposure,
+    is_loopback,
 )
 from pigpen.coordinator.coordinator import Coordinator
 from pigpen.coordinator.settings import CoordinatorSettings
@@ -187,9 +188,11 @@ def end(failure: Failure, fatal: Fatal) -> None:
 def make_host(env: Env, config: HostConfig, fatal: Fatal) -> HostService:
     check_listen(config)
     client = HttpClient(env)
+    coordinator = config.coordinator or DEFAULT_COORDINATOR
+    _warn_if_exposed(coordinator, config)
     settings = HostSettings(
         folder=os.path.abspath(config.folder),
-        coordinator=config.coordinator or DEFAULT_COORDINATOR,
+        coordinator=coordinator,
         target_size=int(config.target_size),
         addresses=config.addresses or [own_url(config)],
         access_key=config.access_key,
@@ -221,6 +224,7 @@ def make_gateway(env: Env, config: GatewayConfig, fatal: Fatal) -> GatewayServic
     check_listen(config)
     client = HttpClient(env)
     coordinator = config.coordinator or DEFAULT_COORDINATOR
+    _warn_if_exposed(coordinator, config)
     session = Session(env, client, coordinator, config.access_key)
     return GatewayService(env, Gateway(session), client, config, fatal)
 
@@ -238,13 +242,10 @@ def check_listen(listen: Listen) -> None:
         raise ConfigError(path=f"interface {listen.interface}", reason=reason)
 
 
-def is_loopback(interface: str) -> bool:
-    if interface == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(interface).is_loopback
-    except ValueError:
-        return False
+def _warn_if_exposed(coordinator: str, listen: Listen) -> None:
+    warning = exposure(coordinator)
+    if warning is not None and not listen.insecure:
+        log.warn("{warning}", warning=warning)  # noqa: G010  # its only name in Twisted
 
 
 def own_url(listen: Listen) -> str:

@@ -1,13 +1,15 @@
 """Solo: coordinator, host and gateway in one process, on loopback, for one person.
 
 DIR/coordinator/   the catalog          DIR/access_key   of the account "me", 0600
-DIR/host/          the blobs
+DIR/host/          the blobs               DIR/pigpen.yaml  if ~/.pigpen is of another cloud
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -28,6 +30,8 @@ from pigpen.services import (
 
 LOGIN = "me"
 KEY_FILE = "access_key"
+#: instead of ~/.pigpen, where that is about another cloud
+USER_FILE = "pigpen.yaml"
 MAX_KEY_BYTES = 1000
 
 Announce = Callable[[str], None]
@@ -37,16 +41,23 @@ class SoloService(MultiService):
     """Coordinator, host and gateway on loopback; `ready` fires when all have started."""
 
     def __init__(
-        self, env: Env, config: SoloConfig, fatal: Fatal, announce: Announce, user_file: str
+        self,
+        env: Env,
+        config: SoloConfig,
+        fatal: Fatal,
+        announce: Announce,
+        user_file: str,
+        command: str = "pigpen",
     ) -> None:
         """:param announce: told what to type next. :param user_file: ~/.pigpen, which gets the
-        access key unless it holds one."""
+        access key unless it holds one. :param command: how ``pigpen`` is typed here."""
         super().__init__()
         self._env = env
         self._config = config
         self._fatal = fatal
         self._announce = announce
         self._user_file = user_file
+        self._command = command
         self._starting: Deferred[None] | None = None
         self.ready: Deferred[None] = Deferred()
         self._folder = os.path.abspath(config.folder)
@@ -73,12 +84,15 @@ class SoloService(MultiService):
             target_size=config.target_size,
             port=config.host_port,
         )
-        await self._run(make_host(env, host, fatal))
+        lender = make_host(env, host, fatal)
+        await self._run(lender)
         gateway = GatewayConfig(coordinator=url, access_key=key, port=config.gateway_port)
         await self._run(make_gateway(env, gateway, fatal))
-        kept = await env.in_thread(keep_for_user, env.disk, self._user_file, key, url)
-        shown = key if keeper.made else None
-        for line in welcome(kept, shown, url, own_url(gateway)):
+        own_file = os.path.join(self._folder, USER_FILE)
+        kept = await env.in_thread(keep_for_user, env.disk, self._user_file, own_file, key, url)
+        await lender.part.when_online()  # only then can something be stored
+        places = Places(self._folder, url, own_url(gateway))
+        for line in welcome(self._command, places, kept, key if keeper.made else None):
             self._announce(line)
         self.ready.callback(None)
 
@@ -157,44 +171,69 @@ def write_secret(disk: Disk, path: str, text: str) -> None:
     disk.sync_folder(os.path.dirname(path))
 
 
-def keep_for_user(disk: Disk, path: str, key: str, coordinator: str) -> str:
-    """Write ~/.pigpen, unless there is one. Blocks.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a command finds the access key. ``options``: what it must be told for that."""
 
-    :return: a sentence about it for the user; never the key.
-    """
+    path: str
+    options: str = ""
+    #: why it is not in ~/.pigpen
+    reason: str | None = None
+
+
+def keep_for_user(disk: Disk, path: str, other: str, key: str, coordinator: str) -> Kept:
+    """Write ~/.pigpen, unless there is one; then the file `other`. Blocks."""
+    text = f"accesskey: {key}\ncoordinator: {coordinator}\n"
     try:
         if disk.entry(path) is None:
-            write_secret(disk, path, f"accesskey: {key}\ncoordinator: {coordinator}\n")
-            return f"your access key is in {path}"
+            write_secret(disk, path, text)
+            return Kept(path)
         user = load_user(disk, path, {})[0]
+        if (user.accesskey, user.coordinator) == (key, coordinator):
+            return Kept(path)
+        reason = f"{path} is about another cloud and was left as it is"
     except PigpenError as error:
-        return f"{error.message.rstrip('.')}; it was left as it is"
+        reason = f"{error.message.rstrip('.')}; it was left as it is"
     except OSError as error:
-        return f"{path} could not be written: {error.strerror}"
-    if (user.accesskey, user.coordinator) == (key, coordinator):
-        return f"your access key is in {path}"
-    return f"{path} is about another cloud and was left as it is; pass -k and --coordinator"
+        reason = f"{path} could not be written: {error.strerror}"
+    write_secret(disk, other, text)
+    return Kept(other, f"--config={shlex.quote(other)} ", reason)
 
 
-def welcome(kept: str, key: str | None, coordinator: str, gateway: str) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Of a running solo: a folder and two URLs."""
+
+    folder: str
+    coordinator: str
+    gateway: str
+
+
+def welcome(command: str, places: Places, kept: Kept, key: str | None) -> list[str]:
     """What to type next. :param key: to be shown, at the first start; None: not again."""
-    lines = ["", "pigpen is running; Ctrl-C stops it, and everything stays.", ""]
-    if key is not None:
-        lines.append(f"  access key   {key}")
-    lines += [
-        f"  coordinator  {coordinator}",
-        f"  gateway      {gateway}",
+    relative = command != "pigpen" and not os.path.isabs(command)
+    lines = [
         "",
-        f"  {kept}",
+        f"pigpen is running. Ctrl-C stops it; what is stored stays in {places.folder}.",
         "",
-        "Type in another terminal:",
+        *([] if key is None else [f"  access key  {key}"]),
+        f"  kept in     {kept.path}",
+    ]
+    if kept.reason is not None:
+        lines += [f"  note        {kept.reason}"]
+    return [
+        *lines,
         "",
-        "  echo hello | pigpen put hello.txt",
-        "  pigpen get hello.txt",
-        "  pigpen ls -l",
-        f"  curl {gateway}/hello.txt",
-        f"  curl -T FILE {gateway}/FILE",
-        f"  curl -L -T FILE -u {LOGIN}:ACCESSKEY {coordinator}/api/{LOGIN}/FILE",
+        f"Type in another terminal{', in this folder' if relative else ''}:",
+        "",
+        f"  echo hello | {command} put {kept.options}hello.txt",
+        f"  {command} get {kept.options}hello.txt",
+        f"  {command} ls {kept.options}-l",
+        "",
+        "or with any HTTP client, here without the key, elsewhere with it:",
+        "",
+        f"  curl -T FILE {places.gateway}/FILE",
+        f"  curl {places.gateway}/FILE",
+        f"  curl -L -T FILE -u {LOGIN}:ACCESSKEY {places.coordinator}/api/{LOGIN}/FILE",
         "",
     ]
-    return lines

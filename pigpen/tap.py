@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -77,7 +79,8 @@ def make(
 
     config = options.config
     if options.section == "solo":
-        return solo.SoloService(env, config, fatal, announce, user_path(os.environ))
+        command = spelled(sys.argv[0])
+        return solo.SoloService(env, config, fatal, announce, user_path(os.environ), command)
     makers: dict[str, Callable[..., services.PartService]] = {
         "host": services.make_host,
         "coordinator": services.make_coordinator,
@@ -87,6 +90,16 @@ def make(
     line = f"Listening on {config.interface}:{config.port} ..."
     _ = service.ready.addCallback(lambda _: announce(line))
     return service
+
+
+def spelled(started: str) -> str:
+    """How to type ``pigpen``. :param started: the program that runs, as it was started."""
+    folder = os.path.dirname(started)
+    here = os.path.join(folder, "pigpen")
+    found = shutil.which("pigpen")
+    if not folder or shutil.which(here) is None or (found and os.path.samefile(found, here)):
+        return "pigpen"
+    return shlex.quote(here)
 
 
 def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

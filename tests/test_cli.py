@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen import cli, options
 from pigpen.client.console import complain, hide_key
-from pigpen.errors import ConfigError, NotFound, OutcomeUnknown
+from pigpen.errors import BadKey, ConfigError, NotFound, OutcomeUnknown
 
 #: typed, today's spelling
 SPELLINGS = [
@@ -85,19 +85,117 @@ class WrongTests(CommandLineCase):
     def test_wrong(self) -> None:
         """One sentence that says what is wrong or what to do."""
         for line, part in [
-            ("", "--help"),
-            ("frob", "frob"),
-            ("put", "rguments"),
-            ("put a b c", "rguments"),
-            ("put a --frob", "--frob"),
-            ("get a -k", "-k"),
+            ("", "say what to do"),
+            ("frob", "there is no command 'frob'"),
+            ("gte a", "there is no command 'gte'; did you mean get?"),
+            ("--frob", "there is no option --frob"),
+            ("put", "KEY is missing"),
+            ("get", "KEY is missing"),
+            ("rm", "KEY is missing"),
+            ("put a b c", "'c' is one argument too many"),
+            ("ls a b", "'b' is one argument too many"),
+            ("account a", "'a' is one argument too many"),
+            ("put a --frob", "there is no option --frob"),
+            ("put a --tpye=x", "there is no option --tpye; did you mean --type?"),
+            ("put a --new=x", "option --new takes no value"),
+            ("put a --co=x", "option --co could be more than one: write it in full"),
+            ("get a -k", "option -k needs a value"),
+            ("get a --config", "option --config needs a value"),
             ("host", "name a folder: pigpen host DIR"),
+            ("host x y", "'y' is one argument too many"),
             ("host x --target-size=lots", "target_size: 'lots' is no size"),
+            ("host x --target-size=-5", "target_size: '-5' is no size"),
             ("host x --port=http", "port"),
+            ("host x --port=99999", "port: expected `int` <= 65535"),
+            ("solo x --gateway-port=-1", "gateway_port: expected `int` >= 0"),
             ("host x --config=/nowhere.yaml", "/nowhere.yaml"),
-            ("--runserver here", "rguments"),
+            ("--runserver here", "'here' is one argument too many"),
         ]:
             self.assertIn(part, self.wrong(line), line)
+
+    def test_files(self) -> None:
+        """A wrong file: which one, where in it, and what to do."""
+        for text, part in [
+            ("host: {folde: /x}", "did you mean 'folder'?"),
+            ("host: {port: many}", "host.port"),
+            ("host: [", "line 1"),
+            ("host: {target_size: big}", "'big' is no size"),
+            ("hots: {}", "did you mean 'host'?"),
+            ("just words", "names and values"),
+        ]:
+            path = os.path.join(self.home, "p.yaml")
+            with open(path, "w") as file:
+                file.write(text)
+            os.chmod(path, 0o600)
+            said = self.wrong(f"host x --config={path}")
+            self.assertIn(part, said, text)
+            self.assertIn(path, said)
+
+    def ended(self, line: str) -> tuple[int, list[str]]:
+        stderr = io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        return cli.run(line.split()), stderr.getvalue().splitlines()
+
+    def test_usage(self) -> None:
+        """Status 2, one sentence, and how the command is used."""
+        for line, sentence, usage in [
+            ("get", "pigpen: get: KEY is missing",
+             "Usage: pigpen get [options] KEY [FILE] (try `pigpen get --help`)"),
+            ("gte", "pigpen: there is no command 'gte'; did you mean get?",
+             "Usage: pigpen COMMAND [options] ... (try `pigpen --help`)"),
+            ("--get", "pigpen: get: KEY is missing",
+             "Usage: pigpen get [options] KEY [FILE] (try `pigpen get --help`)"),
+        ]:  # fmt: skip
+            self.assertEqual(self.ended(line), (2, [sentence, usage]))
+
+    def test_configuration(self) -> None:
+        """What is wrong in a value needs no line about the usage."""
+        status, said = self.ended("host x --port=x")
+        self.assertEqual((status, len(said)), (2, 1), said)
+
+
+class HelpTests(CommandLineCase):
+    def test_begins(self) -> None:
+        """The help begins with what to type."""
+        found = options.CommandOptions()
+        self.assertTrue(str(found).startswith("Usage: pigpen COMMAND [options] ...\n"), found)
+        found.parseOptions(["put", "a"])
+        inner = str(found.subOptions)
+        self.assertTrue(inner.startswith("Usage: pigpen put [options] KEY [FILE]\n"), inner)
+
+
+class ExposedKeyTests(CommandLineCase):
+    def warnings(self, line: str, user: str = "") -> list[str]:
+        path = os.path.join(self.home, ".pigpen")
+        with open(path, "w") as file:
+            file.write(user)
+        os.chmod(path, 0o600)
+        stderr = io.StringIO()
+        self.patch(sys, "stderr", stderr)
+        cli._who(self.parse(line)[1])
+        return stderr.getvalue().splitlines()
+
+    def test_warned(self) -> None:
+        """An access key that goes over the network in the clear is worth one line."""
+        for line in ("get a -k K --coordinator=http://cloud.example:2573",
+                     "ls -k K --coordinator=http://10.0.0.1"):  # fmt: skip
+            [said] = self.warnings(line)
+            self.assertIn("over plain http", said)
+            self.assertNotIn("K ", said)
+        [said] = self.warnings("ls", "accesskey: K\ncoordinator: http://cloud.example\n")
+        self.assertTrue(said.startswith("pigpen: warning: "), said)
+
+    def test_silent(self) -> None:
+        """https, this machine, and a network that was said to be trusted."""
+        for line, user in [
+            ("ls -k K", ""),
+            ("ls -k K --coordinator=http://[::1]:2573", ""),
+            ("ls -k K --coordinator=http://localhost:2573", ""),
+            ("ls -k K --coordinator=https://cloud.example", ""),
+            ("ls -k K --coordinator=http://cloud.example --insecure", ""),
+            ("ls", "accesskey: K\ncoordinator: http://cloud.example\ninsecure: true\n"),
+        ]:
+            self.assertEqual(self.warnings(line, user), [], line)
 
 
 class LayersOfConfigTests(CommandLineCase):
@@ -143,6 +241,7 @@ class EndingTests(SynchronousTestCase):
         for error, status in [
             (NotFound(), 1),
             (ConfigError(path="f", reason="r"), 2),
+            (BadKey(reason="r"), 2),
             (OutcomeUnknown(reason="r"), 3),
             (ZeroDivisionError(), 1),
         ]:

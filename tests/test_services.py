@@ -7,7 +7,7 @@ import os
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen import services
+from pigpen import config, services
 from pigpen.config import CoordinatorConfig, GatewayConfig, HostConfig, Listen
 from pigpen.errors import BadRequest, ConfigError, PigpenError
 from pigpen.http.body import BytesBody, read_all
@@ -132,9 +132,9 @@ class PartServiceTests(SynchronousTestCase):
 class MakeTests(SynchronousTestCase):
     def test_loopback(self) -> None:
         for name in ("127.0.0.1", "127.9.9.9", "::1", "localhost"):
-            self.assertTrue(services.is_loopback(name), name)
+            self.assertTrue(config.is_loopback(name), name)
         for name in ("0.0.0.0", "::", "10.0.0.1", "", "example.org"):
-            self.assertFalse(services.is_loopback(name), name)
+            self.assertFalse(config.is_loopback(name), name)
 
     def test_own_url(self) -> None:
         self.assertEqual(services.own_url(Listen(port=1, interface="::1")), "http://[::1]:1")
@@ -143,14 +143,14 @@ class MakeTests(SynchronousTestCase):
 
     def test_gateway_is_local(self) -> None:
         """The gateway asks for no login, so it never listens for others, insecure or not."""
-        config = GatewayConfig(access_key="K", interface="0.0.0.0", insecure=True)
-        error = self.assertRaises(ConfigError, services.make_gateway, SimEnv(), config, print)
+        wanted = GatewayConfig(access_key="K", interface="0.0.0.0", insecure=True)
+        error = self.assertRaises(ConfigError, services.make_gateway, SimEnv(), wanted, print)
         self.assertIn("127.0.0.1", error.message)
 
     def test_addresses(self) -> None:
         """A host that is not told its addresses is reached where it listens."""
-        config = HostConfig(folder="x", access_key="K", port=9)
-        made = services.make_host(SimEnv(), config, print)
+        wanted = HostConfig(folder="x", access_key="K", port=9)
+        made = services.make_host(SimEnv(), wanted, print)
         self.assertEqual(made.part._settings.addresses, ["http://127.0.0.1:9"])
 
     def test_coordinator(self) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 
 from twisted.application.service import IService
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -60,6 +61,40 @@ class TapTests(SynchronousTestCase):
     def test_tls_by_halves(self) -> None:
         error = self.assertRaises(ConfigError, self.make, "coordinator x --certificate=c.pem")
         self.assertIn("--private-key", error.message)
+
+    def test_spelled(self) -> None:
+        """What we tell people to type can be typed: `pigpen`, or the path that was typed."""
+        folder = os.path.join(self.mktemp(), "a bin")
+        os.makedirs(folder)
+        path = os.path.join(folder, "pigpen")
+        with open(path, "w") as file:
+            file.write("#!/bin/sh\n")
+        os.chmod(path, 0o700)
+        for paths, started, typed in [
+            ("/nowhere", path, f"'{path}'"),
+            ("/nowhere", os.path.join(folder, "twistd"), f"'{path}'"),
+            (folder, path, "pigpen"),
+            ("/nowhere", "-c", "pigpen"),
+            ("/nowhere", "/elsewhere/twistd", "pigpen"),
+        ]:
+            os.environ["PATH"] = paths
+            self.assertEqual(tap.spelled(started), typed)
+
+    def test_exposed_key(self) -> None:
+        """A service that shows its access key to the network says so in its log."""
+        said: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            said.append(str(formatEvent(event)))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        for line in ("host x -k K", "runserver -k K"):
+            self.make(f"{line} --coordinator=http://cloud.example")
+        self.assertEqual(["plain http" in one for one in said], [True, True])
+        self.make("host x -k K --coordinator=http://cloud.example --insecure")
+        self.make("host x -k K --coordinator=https://cloud.example")
+        self.assertEqual(len(said), 2)
 
     def test_last_words(self) -> None:
         """A process that cannot start says one line, without a traceback."""

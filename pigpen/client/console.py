@@ -137,11 +137,11 @@ def open_output(env: Env, path: str, name: str) -> PipeOutput | FileOutput:
         raise _failed("write", path, error) from None
 
 
-def complain(message: str) -> None:
+def complain(message: str, who: str = "pigpen: ") -> None:
     """One line on standard error, with nothing in it that could play tricks on a terminal."""
     text = "".join(one if one.isprintable() else "?" for one in " ".join(message.split()))
     try:
-        sys.stderr.write(f"pigpen: {text}\n")
+        sys.stderr.write(f"{who}{text}\n")
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # closed: there is nobody to tell
         return

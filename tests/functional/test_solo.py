@@ -52,7 +52,7 @@ class SoloTests(SynchronousTestCase):
         self.assertEqual(self.solo.stop(), 0)
         self.solo.start()
         self.assertNotIn(key, self.solo.said)
-        self.assertIn("your access key is in", self.solo.said)
+        self.assertIn("kept in     ", self.solo.said)
 
     def test_other_file_kept(self) -> None:
         """Somebody's key for another cloud is never overwritten."""
@@ -163,8 +163,8 @@ class SoloTests(SynchronousTestCase):
         wrong = [
             ("pigpen get kept -k pp_wrong", 1, b"access key"),
             ("pigpen put kept/below < /etc/passwd", 1, b"kept"),
-            ("pigpen put a//b < /etc/passwd", 1, b"empty"),
-            ("pigpen put ../a < /etc/passwd", 1, b"no names"),
+            ("pigpen put a//b < /etc/passwd", 2, b"empty"),
+            ("pigpen put ../a < /etc/passwd", 2, b"no names"),
             ("pigpen put new nowhere", 1, b"No such file"),
             ("pigpen put new .", 1, b"folder"),
             ("pigpen put --new kept < /etc/passwd", 1, b"condition"),
@@ -173,6 +173,7 @@ class SoloTests(SynchronousTestCase):
             ("pigpen get kept --coordinator=nonsense", 2, b"https://"),
             ("pigpen frob", 2, b"frob"),
             ("pigpen", 2, b"--help"),
+            ("pigpen gte kept", 2, b"did you mean get?"),
             ("pigpen put", 2, b"put"),
             ("pigpen put kept --frob", 2, b"frob"),
             ("pigpen host", 2, b"folder"),
