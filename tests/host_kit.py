@@ -41,6 +41,8 @@ class FakeCoordinator:
         self.registrations: list[wire.Registration] = []
         self.heartbeats: list[wire.Heartbeat] = []
         self.receipts: list[wire.Receipt] = []
+        #: with those that were not answered
+        self.sent: list[wire.Receipt] = []
         #: called with a receipt; its answer
         self.judge: Callable[[wire.Receipt], wire.ReceiptAnswer] = _commit
         self.down = False
@@ -71,6 +73,8 @@ class FakeCoordinator:
             self.silent.append(Deferred())
             return await self.silent[-1]
         last = path.rsplit("/", 1)[-1]
+        if last == "receipts":
+            self.sent += msgspec.json.decode(data, type=list[wire.Receipt])
         if last in self.instead:
             planned = self.instead[last]
             return Response(planned.status, planned.headers.copy(), planned.body.replay())

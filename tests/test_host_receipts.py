@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.http import wire
 from pigpen.http.body import PushBody
-from pigpen.http.message import Response
+from pigpen.http.message import Headers, Response
 from tests.host_kit import Kit, digest_of, id_of
 
 BLOB = id_of(1 + 10**6)
@@ -89,6 +89,24 @@ class ReceiptTests(SynchronousTestCase):
         etag = f'"{BLOB[:32]}"'
         self.assertEqual(self.state(), wire.WriteState("committed", 201, etag))
         self.assertEqual(self.kit.disk.peek("/pool/outbox"), b"")
+
+    def test_how_long_the_client_waits(self) -> None:
+        """A receipt says by the coordinator's own clock until when its client waits: held up in the
+        network for longer, it buries nothing newer (CLD-34)."""
+        kit = self.kit
+        kit.coordinator.instead["heartbeat"] = Response(204, Headers({wire.CLOCK: "c:1"}))
+        kit.coordinator.instead["receipts"] = Response(503, Headers({wire.CLOCK: "c:2"}))
+        kit.advance(30)  # some heartbeats
+        answer = kit.ask("PUT", self.path, body=b"hello")
+        sent = kit.coordinator.sent
+        kit.advance(5)
+        del kit.coordinator.instead["receipts"]
+        kit.env.run(answer)
+        self.assertEqual(sent[0].heard, "c:1")
+        self.assertTrue(10 < (sent[0].waits or 0) < 25, sent[0].waits)
+        # a later try has less time left, counted from what was heard with the refusal before
+        self.assertEqual(sent[1].heard, "c:2")
+        self.assertTrue(9 < (sent[1].waits or 0) <= 10, sent[1].waits)
 
     def test_late_and_superseded(self) -> None:
         """A late write that a newer one has overtaken is dropped."""

@@ -25,6 +25,7 @@ from pigpen.coordinator.expecting import Sender
 from pigpen.coordinator.host_rows import HostRow, NewHost
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
+from pigpen.coordinator.readings import Readings
 from pigpen.coordinator.secrets import ClusterSecret
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.coordinator.throttle import Throttle, network_of
@@ -73,8 +74,14 @@ class HostApi:
         self._hosts = tools.hosts
         self._secret = tools.secret
         self._metrics = tools.metrics
+        self._readings = Readings(tools.env)
 
     async def handle(self, request: Request) -> Response:
+        response = await self._answer(request)
+        response.headers[wire.CLOCK] = self._readings.take()
+        return response
+
+    async def _answer(self, request: Request) -> Response:
         match request.key.names:
             case ():
                 check_method(request, "POST")
@@ -189,7 +196,9 @@ class HostApi:
         begun = self._env.clock.seconds()
         # all in one commit of the catalog, each judged alone
         commits = [
-            maybeDeferred(self._catalog.write, writes.commit_receipt, row.id, receipt)
+            maybeDeferred(
+                self._catalog.write, writes.commit_receipt, row.id, receipt, self._readings.is_late
+            )
             for receipt in receipts
         ]
         try:

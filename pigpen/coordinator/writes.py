@@ -8,6 +8,7 @@ open ──receipt──> committed      201 or 204, the same for 7 days
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
@@ -147,7 +148,16 @@ def store_inline(
     return answer
 
 
-def commit_receipt(tx: Transaction, host_id: int, receipt: wire.Receipt) -> wire.ReceiptAnswer:
+def _says_late(receipt: wire.Receipt) -> bool:
+    return receipt.late
+
+
+def commit_receipt(
+    tx: Transaction,
+    host_id: int,
+    receipt: wire.Receipt,
+    is_late: Callable[[wire.Receipt], bool] = _says_late,
+) -> wire.ReceiptAnswer:
     """A host has made a blob durable: make the write current, or say why not.
 
     A receipt may come again, also from another host: it gets the same answer, and counts once.
@@ -155,7 +165,7 @@ def commit_receipt(tx: Transaction, host_id: int, receipt: wire.Receipt) -> wire
     a write that is not remembered is answered 404, not 410: its blob may be what a key names, if
     the host was away for a week or a backup of the catalog was restored, so the host keeps it.
 
-    :raises NotFound: there is no such host.
+    :param is_late: `Readings.is_late`. :raises NotFound: there is no such host.
     """
     epoch = host_rows.epoch_of(tx, host_id)
     row = find_pending(tx, bytes.fromhex(receipt.write))
@@ -172,7 +182,7 @@ def commit_receipt(tx: Transaction, host_id: int, receipt: wire.Receipt) -> wire
     if row.state == COMMITTED:
         host_rows.add_replica(tx, host_id, row.blob_id)
         return answer_of(row)
-    late = receipt.late or receipt.epoch != epoch
+    late = receipt.epoch != epoch or is_late(receipt)
     try:
         answer = commit(tx, row, content, late=late, reserved=row.length or 0)
     except PigpenError as error:

@@ -48,6 +48,8 @@ class Link:
         self._env = env
         self._client = client
         self._url = url.rstrip("/")
+        #: the coordinator's clock as last heard, and when that was on ours
+        self.heard: tuple[str, float] | None = None
 
     async def register(self, access_key: str, value: wire.Registration) -> wire.Registered:
         return await self._post("/hosts", access_key, value, wire.Registered)
@@ -78,6 +80,9 @@ class Link:
         headers = Headers({"Authorization": f"Bearer {token}", "Content-Type": JSON})
         body = BytesBody(wire.encode(value))
         response = await self._client.request("POST", self._url + path, headers=headers, body=body)
+        reading = response.headers.get(wire.CLOCK, "")
+        if 0 < len(reading) <= 64:
+            self.heard = (reading, self._env.clock.seconds())
         try:
             data = await read_all(response.body, wire.MAX_BATCH_BYTES)
         except TooLarge:

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from pigpen.env import Env
 from pigpen.errors import BadAnswer, PigpenError
+from pigpen.host.link import SILENCE_SECONDS
 from pigpen.host.tasks import Tasks
 from pigpen.http.wire import MAX_BATCH, MAX_BATCH_BYTES, Receipt, ReceiptAnswer
 
@@ -38,10 +39,12 @@ class Keeper(Protocol):
 class Delivery:
     """One receipt, and the answer once there is one."""
 
-    __slots__ = ("answer", "kept", "on_answer", "receipt", "waiter")
+    __slots__ = ("answer", "kept", "on_answer", "receipt", "until", "waiter")
 
-    def __init__(self, receipt: Receipt) -> None:
+    def __init__(self, receipt: Receipt, until: float) -> None:
+        """:param until: when its client stops waiting, on the clock of Env."""
         self.receipt = receipt
+        self.until = until
         self.answer: ReceiptAnswer | None = None
         self.kept = False
         self.waiter: Deferred[None] | None = None
@@ -50,6 +53,12 @@ class Delivery:
     def leave(self) -> None:
         """Its client has left, or will get 202: never bury a newer version with it (CLD-34)."""
         self.receipt = msgspec.structs.replace(self.receipt, late=True, data=None)
+
+    def to_send(self, now: float) -> Receipt:
+        """The receipt, with how long its client waits from now on."""
+        if self.receipt.late:
+            return self.receipt
+        return msgspec.structs.replace(self.receipt, waits=max(0.0, self.until - now))
 
     def settle(self, answer: ReceiptAnswer) -> None:
         self.answer = answer
@@ -95,8 +104,10 @@ class Outbox:
             delivery.kept = True
 
     def add(self, receipt: Receipt) -> Delivery:
-        """Begin to deliver; a write that is waiting already is the same delivery."""
-        delivery = self._waiting.setdefault(receipt.write, Delivery(receipt))
+        """Begin to deliver; a write that is waiting already is the same delivery. Its client, if it
+        has one, waits for SILENCE_SECONDS from now on."""
+        until = self._env.clock.seconds() + SILENCE_SECONDS
+        delivery = self._waiting.setdefault(receipt.write, Delivery(receipt, until))
         self._begin()
         return delivery
 
@@ -146,8 +157,9 @@ class Outbox:
         try:
             while self._waiting and not self._stopped:
                 batch = self._batch()
+                now = self._env.clock.seconds()
                 try:
-                    answers = await self._send([delivery.receipt for delivery in batch])
+                    answers = await self._send([delivery.to_send(now) for delivery in batch])
                     again = self._settle(batch, answers)
                 except PigpenError as error:
                     self._report(error)

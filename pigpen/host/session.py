@@ -96,13 +96,22 @@ class Session:
         if self.control is None:
             raise Unavailable(reason="the coordinator has not accepted this host yet")
         me = self.identity
-        stamped = [msgspec.structs.replace(receipt, epoch=me.epoch) for receipt in receipts]
+        stamped = [self._stamped(receipt) for receipt in receipts]
         try:
             return await self._link.receipts(me.id, me.host_key, stamped)
         except Refused as error:
             if error.facts["status"] in _FENCED:
                 self.life.fenced()
             raise
+
+    def _stamped(self, receipt: wire.Receipt) -> wire.Receipt:
+        """As it is sent now: in our epoch, its time told by the coordinator's clock."""
+        stamped = msgspec.structs.replace(receipt, epoch=self.identity.epoch)
+        if receipt.waits is not None and self._link.heard is not None:
+            stamped.heard, moment = self._link.heard
+            since = self._env.clock.seconds() - moment
+            stamped.waits = min(since + receipt.waits, wire.MAX_SECONDS)
+        return stamped
 
     async def say_goodbye(self) -> None:
         """A last heartbeat, so that no more transfers are sent here."""

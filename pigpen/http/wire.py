@@ -36,10 +36,13 @@ Id = Annotated[str, Meta(pattern="^[0-9a-f]{64}\\Z")]
 Size = Annotated[int, Meta(ge=0, le=2**62)]
 # printable ASCII, without what could end a Link field's target
 Url = Annotated[str, Meta(pattern="^https?://[!#-;=?-~]+\\Z", max_length=2048)]
-Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+MAX_SECONDS = 86_400
+Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 #: an object this small lies in the catalog itself
 INLINE_BYTES = 4096
+#: the field in every answer to a host that says what the coordinator's clock shows: see `Receipt`
+CLOCK = "Pigpen-Clock"
 MAX_BATCH = 1000
 MAX_BATCH_BYTES = 1024 * 1024
 
@@ -135,7 +138,11 @@ class Heartbeat(Struct, omit_defaults=True):
 
 
 class Receipt(Struct, omit_defaults=True):
-    """A blob is durable on this host. ``data``: its bytes, if at most INLINE_BYTES."""
+    """A blob is durable on this host. ``data``: its bytes, if at most INLINE_BYTES.
+
+    ``heard``: the last value of CLOCK that the host got; ``waits``: for so long after that the
+    client waits for its answer. Later than that the receipt is `late`, whatever it says.
+    """
 
     write: Id
     blob: Id
@@ -144,6 +151,8 @@ class Receipt(Struct, omit_defaults=True):
     epoch: int
     late: bool = False
     data: bytes | None = None
+    heard: Annotated[str, Meta(max_length=64)] | None = None
+    waits: Seconds | None = None
 
 
 class ReceiptAnswer(Struct, omit_defaults=True):
