@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 import msgspec
+from multidict import istr
 
 from pigpen.http.fields import format_date, is_etag, parse_date, parse_etags
 from pigpen.http.message import Headers
@@ -29,12 +28,13 @@ class Conditions(msgspec.Struct, frozen=True, omit_defaults=True):
     if_modified_since: int | None = None
     if_unmodified_since: int | None = None
 
-    @classmethod
-    def from_headers(cls, headers: Headers) -> Self:
-        """:raises BadField: an entity tag list is malformed. Bad dates are ignored (13.1.3)."""
-        if not any(name in headers for name in _FIELDS):
-            return cls()
-        return cls(
+    @staticmethod
+    def from_headers(headers: Headers) -> Conditions:
+        """:return: `NO_CONDITIONS` if no field has one.
+        :raises BadField: an entity tag list is malformed. Bad dates are ignored (13.1.3)."""
+        if headers.keys().isdisjoint(_FIELDS):
+            return NO_CONDITIONS
+        return Conditions(
             if_match=_tags(headers, "If-Match"),
             if_none_match=_tags(headers, "If-None-Match"),
             if_modified_since=_date(headers, "If-Modified-Since"),
@@ -55,7 +55,7 @@ class Conditions(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def empty(self) -> bool:
-        return self == Conditions()
+        return self == NO_CONDITIONS
 
     def verdict(self, method: str, current: Validators | None) -> int | None:
         """Judge in the order of RFC 9110 13.2.2.
@@ -82,7 +82,10 @@ class Conditions(msgspec.Struct, frozen=True, omit_defaults=True):
         return None
 
 
-_FIELDS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+NO_CONDITIONS = Conditions()
+_FIELDS = tuple(
+    map(istr, ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"))
+)
 
 
 def if_range_holds(value: str | None, current: Validators) -> bool:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Self
 from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
 
 from pigpen.errors import BadKey, KeyTooLong
 
@@ -25,8 +26,7 @@ _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _SAFE = "!$&'()*+,;=:@"  # RFC 3986 3.3: pchar
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
+class Key(msgspec.Struct, frozen=True, order=True):
     """A decoded, checked path: names from the root, and whether it ended in a slash.
 
     ``Key(())`` with ``collection=True`` is the root. Order is bytewise by names: the code point
@@ -121,8 +121,8 @@ class Key:
 
     def _bounded(self) -> Self:
         names = self.names
-        # no name is longer than 4 bytes a character, so most keys need no encoding to be judged
-        if 4 * sum(map(len, names)) + len(names) > MAX_KEY_BYTES:
+        # no name is longer than that, so most keys need no adding up
+        if len(names) * (MAX_NAME_BYTES + 1) > MAX_KEY_BYTES:
             size = sum(len(name.encode()) for name in names) + len(names) - 1 + self.collection
             if size > MAX_KEY_BYTES:
                 raise KeyTooLong

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from pigpen.errors import PreconditionFailed
 from pigpen.http.body import Body
-from pigpen.http.conditions import Conditions, Validators, if_range_holds
+from pigpen.http.conditions import NO_CONDITIONS, Conditions, Validators, if_range_holds
 from pigpen.http.fields import format_date
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.ranges import ByteRange, parse_range
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """What a request selects of a version: 200, 206 or 304, and `length` bytes from `offset`."""
 
     status: int
@@ -86,7 +86,7 @@ def not_modified(request: Request, current: Validators | None) -> bool:
     :raises PreconditionFailed: a condition does not hold. :raises BadField: it is malformed.
     """
     conditions = Conditions.from_headers(request.headers)
-    if conditions.empty:
+    if conditions is NO_CONDITIONS:
         return False
     verdict = conditions.verdict(request.method, current)
     if verdict == 412:

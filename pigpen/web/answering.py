@@ -162,14 +162,14 @@ class Answerer:
         exchange = self._connection.exchange
         if self._connection.body_pending or self._factory.draining:
             exchange.keep_alive = False  # the rest of the body would be taken for a request
-        common = self._factory.common_fields
+        common = self._factory.common_lines
         try:
-            plan = plan_response(response, exchange, common(response))
+            plan = plan_response(response, exchange, common)
         except Exception as error:  # noqa: BLE001 - whatever a handler returned, we answer
             if isinstance(response, Response):
                 self._release(response.body)
             response = self._failed(error)
-            plan = plan_response(response, exchange, common(response))
+            plan = plan_response(response, exchange, common)
         exchange.keep_alive = plan.keep_alive
         return plan, response
 

@@ -268,7 +268,7 @@ class HttpChannel(Protocol):
         """Answer what is no request; nothing on this connection can be trusted any more."""
         self.exchange = Exchange("", True, False)
         response = error_answer(error)
-        plan = plan_response(response, self.exchange, self.factory.common_fields(response))
+        plan = plan_response(response, self.exchange, self.factory.common_lines)
         self.outlet.write(plan.head + (body_now(response.body) or b""))
         self._body = None
         self._linger()

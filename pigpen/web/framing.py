@@ -7,9 +7,11 @@ where a request ends, so every doubt is a 400 and the end of the connection.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from pigpen.errors import BadField, BadRequest, ExpectationFailed, NotBuilt
+from pigpen.http.lines import HOP_BY_HOP
 from pigpen.http.message import Headers
 
 # method SP target SP version, exactly (llhttp allows more spaces, and other versions)
@@ -19,18 +21,12 @@ _ABSOLUTE = re.compile(r"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::[0-9]{0,5})?")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
-#: they concern one connection and go no further (RFC 9110 7.6.1)
-HOP_BY_HOP = frozenset(
-    {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",
-     "upgrade", "proxy-authenticate", "proxy-authorization"}
-)  # fmt: skip
 # a Connection field cannot take these from us
 _KEPT = frozenset({"host", "content-length", "authorization"})
 _NEVER = frozenset({"TRACE", "CONNECT"})
 
 
-@dataclass(slots=True)
-class Head:
+class Head(msgspec.Struct):
     """A request's head, judged. ``length``: of the body, None for chunked, 0 for none.
 
     ``expects``: the client waits for 100 Continue before it sends the body.

@@ -15,7 +15,8 @@ from twisted.logger import Logger
 
 from pigpen.env import Env
 from pigpen.http.fields import format_date
-from pigpen.http.message import Handler, Response
+from pigpen.http.lines import FieldLines
+from pigpen.http.message import Handler
 from pigpen.web.channel import HttpChannel
 from pigpen.web.limits import ServerLimits
 
@@ -123,9 +124,9 @@ class HttpFactory(Factory):
 
     # -- what every response says -----------------------------------------------------------------
 
-    def common_fields(self, response: Response) -> str:
+    def common_lines(self, fields: FieldLines) -> str:
         """The header lines that every response has; a relayed one keeps its origin's date."""
-        if "Date" in response.headers:
+        if fields.dated:
             return "Server: pigpen\r\n"
         second = int(self.env.wall())
         if second != self._second:

@@ -33,8 +33,7 @@ class ResourceTree:
         for depth in self._depths:
             handler = self._mounts.get(names[:depth]) if len(names) >= depth else None
             if handler is not None:
-                key = request.key.below(depth)
-                return await handler.handle(request.replace(key=key) if depth else request)
+                return await handler.handle(request.below(depth) if depth else request)
         raise NotFound
 
 
