@@ -151,7 +151,11 @@ class Outbox:
     def _begin(self) -> None:
         if not self._busy and not self._stopped and self._waiting:
             self._busy = True
-            self._tasks.forget(Deferred.fromCoroutine(self._run()))
+            # at the end of this turn: blobs become durable in batches, so others come in it
+            self._env.clock.callLater(0, self._go)
+
+    def _go(self) -> None:
+        self._tasks.forget(Deferred.fromCoroutine(self._run()))
 
     async def _run(self) -> None:
         try:

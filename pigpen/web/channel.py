@@ -174,6 +174,10 @@ class HttpChannel(Protocol):
         if head.length == 0:
             body = BytesBody()
             self._stage = Stage.ANSWER
+        elif head.length is not None and head.length <= len(self._input) and not head.expects:
+            body = BytesBody(self._input[: head.length])  # small, and all of it is here
+            self._input = self._input[head.length :]
+            self._stage = Stage.ANSWER
         else:
             body = self._open_body(head)
             if self._input:

@@ -16,7 +16,7 @@ from pigpen.http.message import Headers
 
 # method SP target SP version, exactly (llhttp allows more spaces, and other versions)
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) ([!-~]+) HTTP/1\.([01])")
-_PLAIN_LINE = re.compile(rb"(GET|HEAD) (/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.1")
+_PLAIN_LINE = re.compile(rb"(GET|HEAD|PUT) (/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.1")
 _ABSOLUTE = re.compile(r"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::[0-9]{0,5})?")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -72,8 +72,8 @@ def is_plain(line: bytes) -> bool:
     return _PLAIN_LINE.fullmatch(line) is not None
 
 
-def read_again(line: bytes, headers: Headers) -> Head | None:
-    """A plain read in HTTP/1.1 whose fields, judged before, are the same as of the last request on
+def read_again(line: bytes, headers: Headers, length: int) -> Head | None:
+    """A plain request in HTTP/1.1 whose fields, judged before, are the same as of the last one on
     its connection. :return: None: it is not so plain; `judge_head` decides."""
     match = _PLAIN_LINE.fullmatch(line)
     if match is None:
@@ -85,6 +85,7 @@ def read_again(line: bytes, headers: Headers) -> Head | None:
         query_string.decode() if query_string else "",
         headers.copy(),
         True,
+        length=length,
     )
 
 

@@ -22,7 +22,8 @@ class HeadReader:
     Upgrade; so it never sees a body: `web.decoding` reads those.
     """
 
-    __slots__ = ("_complete", "_fields", "_headers", "_limits", "_parser", "_raw", "_repeated")
+    __slots__ = ("_complete", "_fields", "_headers", "_length", "_limits", "_parser", "_raw",
+                 "_repeated")  # fmt: skip
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
@@ -33,6 +34,7 @@ class HeadReader:
         #: the last head from the end of its first line on, and what its fields meant
         self._repeated = b""
         self._headers = Headers()
+        self._length = 0
 
     # -- called by httptools ----------------------------------------------------------------------
 
@@ -56,7 +58,7 @@ class HeadReader:
         if not old and self._repeated:
             end = data.find(b"\r\n")
             if data.startswith(self._repeated, end):
-                head = read_again(data[:end], self._headers)
+                head = read_again(data[:end], self._headers, self._length)
                 if head is not None:
                     return head, data[end + len(self._repeated) :]
         limit = self._limits.header_bytes
@@ -103,9 +105,10 @@ class HeadReader:
 
     def _remember(self, head: Head, line: bytes, fields: bytes) -> None:
         """Programs send the same fields with each request of a connection: they are read once."""
-        plain = head.length == 0 and head.keep_alive and is_plain(line)
-        if plain and len(fields) <= MAX_REPEATED_BYTES:
+        plain = head.keep_alive and not head.expects and is_plain(line)
+        if plain and head.length is not None and len(fields) <= MAX_REPEATED_BYTES:
             self._repeated = fields
+            self._length = head.length
             self._headers = head.headers.copy()
         else:
             self._repeated = b""
