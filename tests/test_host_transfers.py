@@ -353,6 +353,15 @@ class GetTests(SynchronousTestCase):
             },
         )
 
+    def test_announced_again(self) -> None:
+        """One blob under two keys: each download says what was announced for it."""
+        rows = [("text/html", 1_700_000_000_000), ("text/plain", None), ("text/html", None)]
+        for content_type, modified in rows * 2:
+            headers = self.get(content_type=content_type, modified=modified)[2].headers
+            self.assertEqual(headers["Content-Type"], content_type)
+            self.assertEqual("Last-Modified" in headers, modified is not None)
+            self.assertEqual(headers["Content-Length"], "1024")
+
     def test_ranges(self) -> None:
         """Any one range of the blob, and the conditions of RFC 9110."""
         etag = f'"{self.blob[:32]}"'

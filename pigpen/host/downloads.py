@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from pigpen.errors import BadBlob, NotExpected, PreconditionFailed, RangeNotSatisfiable
+from pigpen.host.blob_head import BlobHead
 from pigpen.host.expectations import Expectations, Live
 from pigpen.host.files import OpenBlob, OpenFiles
-from pigpen.host.uploads import etag_of
-from pigpen.http.body import BytesBody, FileBody
-from pigpen.http.conditions import Validators
-from pigpen.http.fields import format_digest
-from pigpen.http.message import Headers, Request, Response
+from pigpen.http.body import FileBody
+from pigpen.http.message import Request, Response
 from pigpen.http.representation import Selection, select
-
-# strangers' bytes: never shown by a browser as a page of this host
-_SAFETY = Headers(
-    {
-        "Cache-Control": "no-store",
-        "Content-Disposition": "attachment",
-        "Content-Security-Policy": "sandbox",
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-    }
-)
-_MEDIA_TYPE = re.compile(r"[\t -~]{1,255}")
 
 
 class Downloads:
@@ -44,7 +28,8 @@ class Downloads:
         self._table.begin_get(live)
         opened: OpenBlob | None = None
         try:
-            opened = await self._files.use(live.expectation.blob)
+            blob = live.expectation.blob
+            opened = self._files.at_hand(blob) or await self._files.use(blob)
             return self._get(live, opened, request)
         except BaseException:
             if opened is not None:
@@ -56,20 +41,21 @@ class Downloads:
         opened = await self._files.use(live.expectation.blob)
         self._files.release(opened)
         self._check_size(live, opened)
-        selection = select(request, _validators(live), opened.size)
-        return _answer(live, selection, None)
+        head = _head_of(opened, live)
+        return head.answer(select(request, head.validators, opened.size), None)
 
     def _get(self, live: Live, opened: OpenBlob, request: Request) -> Response:
         self._check_size(live, opened)
-        selection = select(request, _validators(live), opened.size)
+        head = _head_of(opened, live)
+        selection = select(request, head.validators, opened.size)
         if live.expectation.range is not None and selection.status != 304:
             selection = _confined(live.expectation.range, selection, request)
         if not selection.length:  # 304, or a blob of no bytes
             self._files.release(opened)
             self._table.end_get(live, 0, 0)
-            return _answer(live, selection, None)
+            return head.answer(selection, None)
         self._table.take_bytes(live, selection.length)
-        return _answer(live, selection, self._body(live, opened, selection))
+        return head.answer(selection, self._body(live, opened, selection))
 
     def _check_size(self, live: Live, opened: OpenBlob) -> None:
         if live.expectation.length not in {None, opened.size}:
@@ -89,20 +75,11 @@ class Downloads:
         return body
 
 
-def _answer(live: Live, selection: Selection, body: FileBody | None) -> Response:
-    expectation = live.expectation
-    headers = _SAFETY.copy()
-    headers["Content-Type"] = _media_type(expectation.content_type)
-    if expectation.digest is not None:
-        headers["Repr-Digest"] = format_digest(bytes.fromhex(expectation.digest))
-    response = selection.answer(_validators(live), headers, body or BytesBody())
-    if expectation.modified is None:
-        del response.headers["Last-Modified"]
-    return response
-
-
-def _validators(live: Live) -> Validators:
-    return Validators(etag_of(live.expectation.blob), (live.expectation.modified or 0) // 1000)
+def _head_of(opened: OpenBlob, live: Live) -> BlobHead:
+    head = opened.head
+    if head is None or not head.fits(live.expectation):
+        head = opened.head = BlobHead(live.expectation, opened.size)
+    return head
 
 
 def _confined(allowed: tuple[int, int], selection: Selection, request: Request) -> Selection:
@@ -117,9 +94,3 @@ def _confined(allowed: tuple[int, int], selection: Selection, request: Request) 
     if selection.offset < first or selection.offset + selection.length - 1 > last:
         raise NotExpected
     return selection
-
-
-def _media_type(value: str | None) -> str:
-    if value is None or _MEDIA_TYPE.fullmatch(value) is None:
-        return "application/octet-stream"
-    return value

@@ -9,19 +9,21 @@ from twisted.internet.defer import Deferred
 from pigpen.env import Env, File
 from pigpen.errors import BadBlob, PigpenError, Unavailable
 from pigpen.host import durable
+from pigpen.host.blob_head import BlobHead
 from pigpen.host.folder import Folder
 from pigpen.host.tasks import Tasks
 
 
 class OpenBlob:
-    """An open file, its size, and how many read it now."""
+    """An open file, its size, and how many read it now. ``head``: what was last said of it."""
 
-    __slots__ = ("blob", "cached", "file", "size", "users")
+    __slots__ = ("blob", "cached", "file", "head", "size", "users")
 
     def __init__(self, blob: str, file: File, size: int) -> None:
         self.blob = blob
         self.file = file
         self.size = size
+        self.head: BlobHead | None = None
         self.users = 0
         self.cached = True
 
@@ -51,12 +53,18 @@ class OpenFiles:
 
         :raises BadBlob: it is missing, no regular file, or cannot be read.
         """
-        found = self._files.pop(blob, None)
+        found = self.at_hand(blob)
         if found is None:
             found = await self._tasks.own(self._open(blob))
-        else:
+            found.users += 1
+        return found
+
+    def at_hand(self, blob: str) -> OpenBlob | None:
+        """As `use`, if the blob is open already; else None."""
+        found = self._files.pop(blob, None)
+        if found is not None:
             self._files[blob] = found  # the most recent is last
-        found.users += 1
+            found.users += 1
         return found
 
     async def warm(self, blobs: list[str]) -> dict[str, int | PigpenError]:
