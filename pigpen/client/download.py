@@ -16,6 +16,7 @@ import msgspec
 from twisted.logger import Logger
 
 from pigpen.client.attempts import Attempts
+from pigpen.client.batches import Batches
 from pigpen.client.session import MAX_ANSWER_BYTES, Session, refusal
 from pigpen.client.writes import retry_after
 from pigpen.errors import (
@@ -113,16 +114,23 @@ class Download:
 
     async def _checked(self, on_bytes: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
         digest = hashlib.sha256()
+
+        def work(chunks: list[bytes]) -> None:
+            for chunk in chunks:
+                digest.update(chunk)
+
+        hashing = Batches(self._session.env, work)
         held = b""
         size = 0
         async with aclosing(self._chunks(ByteRange(0, self.offer.length - 1))) as chunks:
             async for chunk in chunks:
-                digest.update(chunk)
+                await hashing.put(chunk, len(chunk))
                 size += len(chunk)
                 on_bytes(size)
                 if held:
                     yield held
                 held = chunk
+        await hashing.flush()
         if digest.hexdigest() != self.offer.digest:
             raise WrongContent(reason="its SHA-256 is another than the coordinator's")
         yield held

@@ -6,13 +6,22 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
+
 from pigpen.env import Env, File
-from pigpen.errors import FileFailed
-from pigpen.http.body import BaseBody, Body, BytesBody, FileBody, PushBody
+from pigpen.errors import BodyAborted, FileFailed
+from pigpen.http.body import BaseBody, Body, BytesBody, PushBody
 
 #: bytes of a pipe that stay in memory after they were sent: more than two sockets hold, so a
 #: transfer can go on where the host says it was cut
 REPLAY_BYTES = 8 * 1024 * 1024
+
+
+#: of a file, read at a time
+PIECE_BYTES = 512 * 1024
+
+#: of a pipe, read before they are asked for
+AHEAD_BYTES = 512 * 1024
 
 
 class Input(Protocol):
@@ -53,7 +62,44 @@ class FileInput:
         self.identity = identity
 
     def body(self, offset: int) -> Body | None:
-        return FileBody(self.file, self.start + offset, self.length - offset, lambda: None)
+        return _Ahead(self.file, self.start + offset, self.length - offset)
+
+
+class _Ahead(BaseBody):
+    """A part of a file, of which the next piece is read while one is being sent."""
+
+    __slots__ = ("_file", "_left", "_next", "_position", "length")
+
+    def __init__(self, file: File, offset: int, length: int) -> None:
+        self.length = length
+        self._file = file
+        self._position = offset
+        self._left = length
+        self._next: Deferred[bytes] | None = None
+
+    async def __anext__(self) -> bytes:
+        if self._left <= 0:
+            raise StopAsyncIteration
+        reading, self._next = self._next or self._read(), None
+        chunk = await reading
+        if not chunk:
+            received = (self.length or 0) - self._left
+            raise BodyAborted(received=received, reason="the file became shorter")
+        self._position += len(chunk)
+        self._left -= len(chunk)
+        if self._left > 0:
+            self._next = self._read()
+        return chunk
+
+    def _read(self) -> Deferred[bytes]:
+        size = min(self._left, PIECE_BYTES)
+        return Deferred.fromCoroutine(self._file.read_at(self._position, size))
+
+    async def aclose(self) -> None:
+        self._left = 0
+        if self._next is not None:
+            _ = self._next.addErrback(lambda _: None)  # nobody wants it any more
+            self._next = None
 
 
 class PipeInput:
@@ -77,11 +123,12 @@ class PipeInput:
 
     async def read_from(self, offset: int) -> bytes:
         """Some bytes from `offset` on. :raises StopAsyncIteration: there are no more."""
-        start = self._first
-        for chunk in self._kept:
-            if offset < start + len(chunk):
-                return chunk[offset - start :] if offset > start else chunk
-            start += len(chunk)
+        if offset < self._end:
+            start = self._first
+            for chunk in self._kept:
+                if offset < start + len(chunk):
+                    return chunk[offset - start :] if offset > start else chunk
+                start += len(chunk)
         chunk = await anext(self._stream)
         self._kept.append(chunk)
         self._end += len(chunk)
@@ -123,7 +170,7 @@ class ThreadBody(BaseBody):
         self._reading = False
 
     async def __anext__(self) -> bytes:
-        if not (self._queue.buffered or self._reading or self._queue.ended):
+        if not (self._reading or self._queue.ended) and self._queue.buffered < AHEAD_BYTES:
             self._reading = True
             # the read's own end, not ours: it is not awaited, so our being cancelled leaves it
             _ = self._env.in_thread(self._read).addCallbacks(self._arrived, self._failed)

@@ -6,12 +6,16 @@ import os
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from pigpen.client.batches import Batches
 from pigpen.env import Env, OpenFile
 from pigpen.errors import FileFailed
 from pigpen.http.body import Body
+
+#: how long a few bytes may wait for more before a pipe's reader gets them
+PATIENCE_SECONDS = 0.02
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,16 +63,17 @@ async def save(env: Env, body: Body, path: str, publish: Callable[[str], None]) 
     )
     steps = Threaded(env)
     part = _Part(env, temporary)
+    batches = Batches(env, part.write)
     try:
         await steps.run(part.create)
-        async for chunk in body:
-            await steps.run(part.write, chunk)
+        await _all(body, batches)
         await steps.run(part.finish, path, publish)
     except OSError as error:
         reason = error.strerror or "writing failed"
         raise FileFailed(action="write", path=path, reason=reason) from None
     finally:
         await body.aclose()
+        await batches.rest()
         await steps.rest()
         await steps.run(part.tidy)
 
@@ -84,9 +89,10 @@ class _Part:
     def create(self) -> None:
         self._file = self._disk.create(self._path)
 
-    def write(self, data: bytes) -> None:
+    def write(self, chunks: list[bytes]) -> None:
         assert self._file is not None
-        self._file.write(data)
+        for chunk in chunks:
+            self._file.write(chunk)
 
     def finish(self, path: str, publish: Callable[[str], None]) -> None:
         assert self._file is not None
@@ -107,9 +113,30 @@ async def pour(env: Env, body: Body, write: Callable[[bytes], None]) -> None:
 
     :raises OSError: as `write` does: BrokenPipeError if nobody reads any more.
     """
-    steps = Threaded(env)
+
+    def work(chunks: list[bytes]) -> None:
+        for chunk in chunks:
+            write(chunk)
+
+    batches = Batches(env, work, PATIENCE_SECONDS)
     try:
-        async for chunk in body:
-            await steps.run(write, chunk)
+        await _all(body, batches)
     finally:
         await body.aclose()
+
+
+async def _all(body: Body, batches: Batches[bytes]) -> None:
+    """Hand on a whole body. Where writing fails, it ends at once, also while no bytes come."""
+
+    async def take() -> None:
+        async for chunk in body:
+            await batches.put(chunk, len(chunk))
+        await batches.flush()
+
+    taking = Deferred.fromCoroutine(take())
+    batches.on_failure = taking.cancel
+    try:
+        await taking
+    except CancelledError:
+        batches.check()
+        raise

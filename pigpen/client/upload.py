@@ -17,6 +17,7 @@ import msgspec
 from twisted.logger import Logger
 
 from pigpen.client.attempts import Attempts
+from pigpen.client.batches import Batches
 from pigpen.client.inputs import Input
 from pigpen.client.session import Session, refusal
 from pigpen.client.watched import RunningDigest, WatchedBody
@@ -67,6 +68,7 @@ class Upload:
         self._on_bytes = on_bytes
         self._attempts = Attempts(session.env)
         self._digest = RunningDigest()
+        self._hashing = Batches(session.env, self._hash)
         self._sending: WatchedBody | None = None
         self._write = self._new_write(random_id(session.env))
 
@@ -195,6 +197,7 @@ class Upload:
             return _outcome(await self._write.wait())
         if answer.status >= 300:
             raise await refusal(answer, "The host")
+        await self._hashing.flush()
         self._check(answer)
         return await stored(answer)
 
@@ -216,6 +219,7 @@ class Upload:
         state = await self._write.settled()
         if state.state in {"committed", "refused"}:
             return _outcome(state)
+        await self._hashing.flush()
         if self._digest.moved():
             self._attempts.progress()
         try:
@@ -290,9 +294,13 @@ class Upload:
         self._sending = WatchedBody(body, length, offset, self._seen)
         return self._sending
 
-    def _seen(self, offset: int, chunk: bytes) -> None:
-        self._digest.feed(offset, chunk)
+    async def _seen(self, offset: int, chunk: bytes) -> None:
+        await self._hashing.put((offset, chunk), len(chunk))
         self._on_bytes(offset + len(chunk))
+
+    def _hash(self, chunks: list[tuple[int, bytes]]) -> None:
+        for offset, chunk in chunks:
+            self._digest.feed(offset, chunk)
 
 
 def _raise_if_final(error: PigpenError) -> None:

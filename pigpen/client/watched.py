@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pigpen.errors import PigpenError
 from pigpen.http.body import BaseBody, Body
@@ -18,7 +18,11 @@ class WatchedBody(BaseBody):
     __slots__ = ("_body", "_position", "_seen", "error", "length")
 
     def __init__(
-        self, body: Body, length: int | None, offset: int, seen: Callable[[int, bytes], None]
+        self,
+        body: Body,
+        length: int | None,
+        offset: int,
+        seen: Callable[[int, bytes], Awaitable[None]],
     ) -> None:
         self._body = body
         self._position = offset
@@ -32,7 +36,7 @@ class WatchedBody(BaseBody):
         except (PigpenError, OSError) as error:
             self.error = error
             raise
-        self._seen(self._position, chunk)
+        await self._seen(self._position, chunk)
         self._position += len(chunk)
         return chunk
 
