@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -10,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.errors import BodyAborted, NoHost, NoRoom, PigpenError, QuotaExceeded, Unauthorized
 from pigpen.http import wire
 from pigpen.http.body import Body, StreamBody
+from pigpen.http.fields import format_digest
 from pigpen.http.key import Key
-from pigpen.http.message import Headers, Request
+from pigpen.http.message import Headers, Request, Response
 from tests.cloud_kit import MIB, Answer, Cloud, FakeHost, HeldBody
 
 BIG = b"0123456789" * 1000
@@ -126,6 +128,20 @@ class ExpectFormTests(UploadsCase):
         self.assertLess(self.cloud.world.clock.seconds() - before, 0.75)
         self.assertEqual(self.account().reserved, 0)
 
+    def test_body_came_first(self) -> None:
+        """A client that did not wait for the redirect is never redirected: some take the answer to
+        half a body for success (CLD-30)."""
+        self.add_host()
+        body = HeldBody(BIG, length=len(BIG))
+        request = Request("PUT", Key(("api", "ann", "x")), body=body)
+        request.headers["Authorization"] = f"Bearer {self.cloud.key}"
+        asked = Deferred.fromCoroutine(self.cloud.coordinator.handler.handle(request))
+        self.assertNoResult(asked)
+        body.held_back = False  # its patience ended, and a byte came
+        self.cloud.world.settle(1)
+        self.assertEqual(self.successResultOf(asked).status, 201)
+        self.assertEqual(self.cloud.get("x").data, BIG)
+
     def test_cancelled(self) -> None:
         """A client that leaves while hosts are asked leaves no reservation."""
         self.add_host().hangs = True
@@ -191,6 +207,32 @@ class JsonFormTests(UploadsCase):
         self.assertIn("//h2:", again.url)
         self.assertEqual(again.offset, 1234)
         self.assertTrue(first.expected)
+
+    def test_announced_digest(self) -> None:
+        """What a client announced holds for the whole write: a host that says to have stored other
+        bytes is not believed, also where the write went on (H2)."""
+        host = self.add_host()
+        right = format_digest(hashlib.sha256(BIG).digest())
+        self.offered(Pigpen_Write=ID, Repr_Digest=right)
+        host.expected.clear()
+        self.offered(f"&write={ID}")
+        [expectation] = host.expected.values()
+        self.assertEqual(expectation.digest, hashlib.sha256(BIG).hexdigest())
+        host.blobs[expectation.blob] = BIG[::-1]
+        answer = self.cloud.run(host.receipt(expectation))
+        self.assertEqual((answer.status, answer.error), (422, "digest"))
+        self.assertEqual(self.cloud.get("x").status, 404)
+        host.blobs[expectation.blob] = BIG
+        self.assertEqual(self.cloud.run(host.receipt(expectation)).status, 201)
+
+    def test_resume_elsewhere(self) -> None:
+        """A write goes on under its own key only."""
+        self.add_host()
+        self.offered(Pigpen_Write=ID)
+        answer = self.cloud.ask(
+            "PUT", f"/api/ann/y?redirect=false&write={ID}", Upload_Length=str(len(BIG))
+        )
+        self.assertEqual(answer.status, 409)
 
     def test_resume_nothing(self) -> None:
         """A write nobody knows cannot go on; one that was given up neither."""
@@ -317,6 +359,30 @@ class StreamedTests(UploadsCase):
         host._put = put_and_die  # type: ignore[assignment]
         answer = self.cloud.ask("PUT", "/api/ann/x", BIG)
         self.assertEqual(answer.status, 201)
+
+    def test_unclear_answer_after_commit(self) -> None:
+        """A host that commits and then knows nothing: the client hears that it is stored."""
+        host = self.add_host()
+        for status in (500, 503, 403):
+
+            async def put_and_fail(
+                request: Request, expectation: wire.Expectation, status: int = status
+            ) -> Response:
+                host.blobs[expectation.blob] = b"".join([chunk async for chunk in request.body])
+                await host.receipt(expectation)
+                return Response(status)
+
+            host._put = put_and_fail  # type: ignore[method-assign]
+            self.assertIn(self.cloud.ask("PUT", "/api/ann/x", BIG).status, {201, 204})
+
+    def test_unclear_answer_means_given_up(self) -> None:
+        """That nothing was stored is certain when it is said: a later receipt is refused."""
+        host = self.add_host()
+        host.says = 500
+        self.assertEqual(self.cloud.ask("PUT", "/api/ann/x", BIG).status, 503)
+        [expectation] = host.expected.values()
+        self.assertEqual(self.cloud.run(host.receipt(expectation)).status, 410)
+        self.assertEqual(self.cloud.get("x").status, 404)
 
     def test_client_is_gone(self) -> None:
         """A client that leaves in the upload leaves nothing: no version, no reservation."""

@@ -53,6 +53,12 @@ class WritesCase(RulesCase):
         receipt = wire.Receipt(length=length, **facts)
         return writes.commit_receipt(self.tx, host or self.host, receipt)
 
+    def renew(
+        self, write: str, principal: accounts.Principal | None = None, text: str = "a"
+    ) -> writes.OpenWrite:
+        wish = writes.WriteWish(key(text), write=write)
+        return writes.renew(self.tx, principal or self.me, wish)
+
     def state(self, offer: writes.OpenWrite) -> wire.WriteState:
         return writes.write_state(self.tx, self.me, offer.write)
 
@@ -300,16 +306,16 @@ class OpenTests(WritesCase):
         """An expired transfer goes on with the same blob, for another day (CLD-37)."""
         offer = self.open(hosts=(self.host,))
         self.wait(pending.OPEN_MS - 1)
-        again = writes.renew(self.tx, self.me, offer.write)
+        again = self.renew(offer.write)
         self.assertEqual((again.blob, again.hosts), (offer.blob, (self.host,)))
         self.wait(pending.OPEN_MS - 1)
         pending.forget_writes(self.tx)
         self.assertEqual(self.commit(offer).status, 201)
-        done = writes.renew(self.tx, self.me, offer.write).answer
+        done = self.renew(offer.write).answer
         self.assertEqual(done and done.status, 201)
-        self.assertRaises(NotFound, writes.renew, self.tx, self.me, "f" * 64)
+        self.assertRaises(NotFound, self.renew, "f" * 64)
         stranger = self.make_principal("other")
-        self.assertRaises(NotFound, writes.renew, self.tx, stranger, offer.write)
+        self.assertRaises(NotFound, self.renew, offer.write, stranger)
 
     def test_expiry(self) -> None:
         """An upload nobody finishes frees its reservation after a day (E4)."""
@@ -321,7 +327,7 @@ class OpenTests(WritesCase):
         self.assertEqual(self.sums(), (0, 0, 0))
         self.assertEqual(self.state(offers[0]).state, "abandoned")
         self.assertEqual(self.commit(offers[0]).status, 410)
-        self.assertRaises(Gone, writes.renew, self.tx, self.me, offers[0].write)
+        self.assertRaises(Gone, self.renew, offers[0].write, text="0")
         self.wait(pending.REMEMBER_MS)
         pending.forget_writes(self.tx)
         self.assertRaises(NotFound, self.state, offers[0])
@@ -335,7 +341,9 @@ class OpenTests(WritesCase):
             loose=True,
             parents=False,
         )
-        wish = writes.WriteWish(key("é/b"), when, "a/b", None, 7, WRITE, "b" * 64, (1, 2))
+        wish = writes.WriteWish(
+            key("é/b"), when, "a/b", None, 7, b"d" * 32, WRITE, "b" * 64, (1, 2)
+        )
         row = writes._pending(self.tx, self.me, wish, None)
         pending.insert_pending(self.tx, row)
         self.assertEqual(pending.find_pending(self.tx, row.write), row)

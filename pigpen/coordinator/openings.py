@@ -40,12 +40,11 @@ UNKNOWN_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A PUT that was read, but for its body. ``digest``: SHA-256, 32 bytes."""
+    """A PUT that was read, but for its body."""
 
     request: Request
     login: str
     wish: WriteWish
-    digest: bytes | None
     secure: bool
 
 
@@ -111,32 +110,30 @@ class Openings:
             # they may have a part; if they are gone it begins anew elsewhere
             known = [host for host in self._hosts.in_order(write.hosts) if suits(host)]
             hosts = known + [host for host in hosts if host not in known]
-        return await self._confirm(order, write, principal, hosts, at_once)
+        return await self._confirm(write, principal, hosts, at_once)
 
-    async def renew(
-        self, request: Request, login: str, write_id: str, suits: Callable[[Host], bool]
-    ) -> Opening:
+    async def renew(self, order: Order, suits: Callable[[Host], bool]) -> Opening:
         """Go on with an open write: at a host that has a part of it, if there is one.
 
         :raises NotFound: there is no such write. :raises NoHost: its hosts do not answer.
         """
-        principal, write = await self._entrance.write(request, login, _renew, write_id)
+        principal, write = await self._entrance.write(
+            order.request, order.login, _renew, order.wish
+        )
         if write.answer is not None:
             return Opening(write, principal, ())
         hosts = [host for host in self._hosts.in_order(write.hosts) if suits(host)]
-        order = Order(request, login, WriteWish(write.key), None, secure=request.secure)
-        return await self._confirm(order, write, principal, hosts, at_once=MAX_ASKED)
+        return await self._confirm(write, principal, hosts, at_once=MAX_ASKED)
 
     async def _confirm(
         self,
-        order: Order,
         write: OpenWrite,
         principal: Principal,
         hosts: Sequence[Host],
         at_once: int,
     ) -> Opening:
         def make(_: Host) -> wire.Expectation:
-            return self._expectation(write, principal, order.digest)
+            return self._expectation(write, principal)
 
         confirmed: tuple[Confirmed, ...] = ()
         try:
@@ -155,9 +152,7 @@ class Openings:
         best = sorted(confirmed, key=lambda one: -one.offset)
         return Opening(write, principal, tuple(best))
 
-    def _expectation(
-        self, write: OpenWrite, principal: Principal, digest: bytes | None
-    ) -> wire.Expectation:
+    def _expectation(self, write: OpenWrite, principal: Principal) -> wire.Expectation:
         return wire.Expectation(
             uuid=random_id(self._env),
             method="PUT",
@@ -165,7 +160,7 @@ class Openings:
             write=write.write,
             length=write.length,
             max_bytes=write.max_bytes if write.length is None else None,
-            digest=None if digest is None else digest.hex(),
+            digest=None if write.digest is None else write.digest.hex(),
             start=START_SECONDS,
             end=transfer_seconds(write.max_bytes, START_SECONDS),
             account=str(principal.account_id),
@@ -203,9 +198,9 @@ def _open(
 
 
 def _renew(
-    transaction: Transaction, principal: Principal, write: str
+    transaction: Transaction, principal: Principal, wish: WriteWish
 ) -> tuple[Principal, OpenWrite]:
-    return principal, writes.renew(transaction, principal, write)
+    return principal, writes.renew(transaction, principal, wish)
 
 
 def _judge(transaction: Transaction, principal: Principal, wish: WriteWish) -> None:

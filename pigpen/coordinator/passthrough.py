@@ -54,8 +54,12 @@ class Passthrough:
                 status, data = await self._put(opening, body)
             except NoAnswer as error:
                 settled = True
-                return await self._after_loss(opening, error)
-            response = await self._translate(order, opening, status, data)
+                self._hosts.suspect(opening.first.host)
+                return await self._end(opening, f"the host was lost ({error.code})")
+            response = self._translate(order, opening, status, data)
+            if response is None:
+                settled = True
+                return await self._end(opening, f"the host answered {status}")
             settled = response.status < 300
             return response
         finally:
@@ -79,16 +83,16 @@ class Passthrough:
         except PigpenError:
             raise ConnectionLost(peer=url, phase="it answered") from None
 
-    async def _translate(
+    def _translate(
         self, order: Order, opening: Opening, status: int, data: bytes
-    ) -> Response:
-        """The host's answer, in our words. :raises PigpenError: it is no clear one."""
+    ) -> Response | None:
+        """The host's answer, in our words; None: it is no clear one."""
         write = opening.write.write
         if status in {200, 201}:
             try:
                 stored = msgspec.json.decode(data, type=wire.Stored)
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                return await self._ask(opening)
+                return None
             told = 204 if stored.replaced else 201
             made = wire.ReceiptAnswer(write, told, etag=stored.etag, version=stored.version)
             return stored_answer(made, mtime=order.wish.modified is not None)
@@ -97,32 +101,25 @@ class Passthrough:
             headers = Headers({"Pigpen-Write": write, "Location": f"?write={write}"})
             return json_answer(202, wire.WriteState("open"), headers)
         if status not in _PASSED_ON:
-            raise Unavailable(reason=f"the host answered {status}; nothing was stored")
+            return None
         try:
             problem = msgspec.json.decode(data, type=wire.Problem)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             problem = wire.Problem("refused", f"The host answered {status}.")
         return json_answer(status, problem)
 
-    async def _ask(self, opening: Opening) -> Response:
-        write = opening.write.write
-        state = await self._catalog.read(writes.write_state, opening.principal, write)
-        if state.state != "committed":
-            raise Unavailable(reason="the host said nothing clear, and nothing was stored")
-        return state_answer(state, write)
-
-    async def _after_loss(self, opening: Opening, error: NoAnswer) -> Response:
-        """End a write whose host was lost.
+    async def _end(self, opening: Opening, reason: str) -> Response:
+        """End a write whose host said nothing clear.
 
         :return: it was committed before. :raises Unavailable: it was not, and never will be.
         """
-        self._hosts.suspect(opening.first.host)
+        write = opening.write.write
         try:
-            await self._catalog.write(writes.abandon, opening.principal, opening.write.write)
+            await self._catalog.write(writes.abandon, opening.principal, write)
         except Conflict:
-            return await self._ask(opening)
-        reason = f"the host was lost ({error.code}), and nothing was stored"
-        raise Unavailable(reason=reason) from error
+            state = await self._catalog.read(writes.write_state, opening.principal, write)
+            return state_answer(state, write)
+        raise Unavailable(reason=f"{reason}, and nothing was stored")
 
     def _give_up(self, opening: Opening) -> None:
         """In the background: the client is refused, or gone."""

@@ -37,6 +37,8 @@ class Pending(msgspec.Struct, frozen=True):
     content_type: str
     length: int | None
     modified: int | None
+    #: SHA-256 its bytes must have, 32 bytes
+    digest: bytes | None
     hosts: tuple[int, ...]
     state: int
     status: int | None
@@ -50,10 +52,10 @@ class Pending(msgspec.Struct, frozen=True):
 
 _COLUMNS = (
     "id, account_id, path, blob_id, base_version, conditions, content_type, length, modified,"
-    " hosts, state, status, error, version_id, committed, expires"
+    " digest, hosts, state, status, error, version_id, committed, expires"
 )
 _FIND = f"SELECT {_COLUMNS} FROM pending_writes WHERE id = ?"  # noqa: S608  # own constants
-_INSERT = f"INSERT INTO pending_writes ({_COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608
+_INSERT = f"INSERT INTO pending_writes ({_COLUMNS}) VALUES ({', '.join('?' * 17)})"  # noqa: S608
 
 _decode_when = msgspec.json.Decoder(When).decode
 _decode_hosts = msgspec.json.Decoder(tuple[int, ...]).decode
@@ -64,8 +66,8 @@ def find_pending(tx: Transaction, write: bytes) -> Pending | None:
     row = tx.one(_FIND, write)
     if row is None:
         return None
-    number, account, path, blob, base, when, content_type, length, modified, hosts, *end = row
-    state, status, error, version, committed, expires = end
+    number, account, path, blob, base, when, content_type, length, modified, digest, *end = row
+    hosts, state, status, error, version, committed, expires = end
     return Pending(
         number,
         account,
@@ -76,6 +78,7 @@ def find_pending(tx: Transaction, write: bytes) -> Pending | None:
         content_type,
         length,
         modified,
+        digest,
         _decode_hosts(hosts),
         state,
         status,
@@ -99,6 +102,7 @@ def insert_pending(tx: Transaction, pending: Pending) -> None:
         pending.content_type,
         pending.length,
         pending.modified,
+        pending.digest,
         msgspec.json.encode(pending.hosts).decode(),
         pending.state,
         pending.status,

@@ -64,6 +64,8 @@ class WriteWish(msgspec.Struct, frozen=True):
     length: int | None = None
     #: Last-Modified that the writer sets, ms (DAV-54)
     modified: int | None = None
+    #: SHA-256 its bytes must have, 32 bytes
+    digest: bytes | None = None
     #: the client's own id for this write; None: a new one
     write: str | None = None
     #: the id its blob shall have, if hosts were asked already; a known write keeps its own
@@ -84,6 +86,7 @@ class OpenWrite(msgspec.Struct, frozen=True):
     content_type: str
     modified: int | None
     hosts: tuple[int, ...]
+    digest: bytes | None = None
     #: it was open before: hosts may have a part
     resumed: bool = False
     #: it is committed: say this again
@@ -112,15 +115,18 @@ def open_write(tx: Transaction, principal: Principal, wish: WriteWish) -> OpenWr
     return _opened(made, room, resumed=False)
 
 
-def renew(tx: Transaction, principal: Principal, write: str) -> OpenWrite:
+def renew(tx: Transaction, principal: Principal, wish: WriteWish) -> OpenWrite:
     """Go on with an open write whose expectation has ended (CLD-37).
 
-    :raises NotFound: begin anew. :raises Gone: it was given up.
+    :raises NotFound: begin anew. :raises Gone: it was given up. :raises Conflict: it is the write
+        of another key, length or digest.
     """
-    known = find_pending(tx, bytes.fromhex(write))
-    if known is None or known.account_id != principal.account_id:
+    assert wish.write is not None
+    row = find_pending(tx, bytes.fromhex(wish.write))
+    if row is None or row.account_id != principal.account_id:
         raise NotFound
-    return _go_on(tx, known)
+    _check_same(row, principal, wish)
+    return _go_on(tx, row)
 
 
 def store_inline(
@@ -139,6 +145,8 @@ def store_inline(
         raise Conflict(reason="this write was opened with another length")
     row = known or _pending(tx, principal, wish, None)
     content = Content(len(data), hashlib.sha256(data).digest(), "inline", data)
+    if row.digest not in {None, content.sha256}:
+        raise DigestMismatch
     reserved = (known.length or 0) if known else 0
     answer = commit(tx, row, content, late=False, reserved=reserved)
     if wish.write is not None:  # else nobody can ask for it
@@ -236,13 +244,19 @@ def _known(tx: Transaction, principal: Principal, wish: WriteWish) -> Pending | 
     if wish.write is None:
         return None
     row = find_pending(tx, bytes.fromhex(wish.write))
-    if row is None:
-        return None
+    if row is not None:
+        _check_same(row, principal, wish)
+    return row
+
+
+def _check_same(row: Pending, principal: Principal, wish: WriteWish) -> None:
+    """:raises Conflict: this id belongs to another write."""
     if row.account_id != principal.account_id or row.key.names != wish.key.names:
         raise Conflict(reason="this write id belongs to another write")
     if None not in {row.length, wish.length} and row.length != wish.length:
         raise Conflict(reason="this write was opened with another length")
-    return row
+    if None not in {row.digest, wish.digest} and row.digest != wish.digest:
+        raise Conflict(reason="this write was opened with another digest")
 
 
 def _go_on(tx: Transaction, row: Pending) -> OpenWrite:
@@ -283,6 +297,7 @@ def _pending(
         content_type=wish.content_type,
         length=wish.length,
         modified=wish.modified,
+        digest=wish.digest,
         hosts=wish.hosts,
         state=OPEN,
         status=None,
@@ -305,6 +320,7 @@ def _opened(
         content_type=row.content_type,
         modified=row.modified,
         hosts=row.hosts,
+        digest=row.digest,
         resumed=resumed,
         answer=answer,
     )
@@ -317,6 +333,8 @@ def _content(tx: Transaction, row: Pending, receipt: wire.Receipt) -> Content:
         raise Conflict(reason="this write has another blob")
     if row.length is not None and receipt.length != row.length:
         raise Conflict(reason="this write has another length")
+    if row.digest not in {None, sha256}:
+        raise DigestMismatch
     if row.state == COMMITTED:
         known = tx.one("SELECT sha256 FROM blobs WHERE id = ?", row.blob_id)
         if known is not None and known[0] != sha256:

@@ -111,8 +111,8 @@ CREATE TABLE replicas (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX replicas_host ON replicas (host_id, blob_id);
 
--- Beyond CLD-100: modified is the time a writer set (DAV-54), hosts are those that were offered, for
--- resuming at the same one (CLD-37); error and committed repeat the answer for 7 days (CLD-33).
+-- Beyond CLD-100: modified is the time a writer set (DAV-54), digest the SHA-256 it announced, hosts
+-- are those that were offered, for resuming at the same one (CLD-37); error and committed repeat the answer for 7 days (CLD-33).
 CREATE TABLE pending_writes (
   id BLOB PRIMARY KEY,
   account_id INTEGER NOT NULL REFERENCES accounts (id),
@@ -123,6 +123,7 @@ CREATE TABLE pending_writes (
   content_type TEXT NOT NULL,
   length INTEGER,
   modified INTEGER,
+  digest BLOB,
   hosts TEXT NOT NULL,
   state INTEGER NOT NULL,
   status INTEGER,
