@@ -59,7 +59,9 @@ class ExpectHandler:
                 await self._tools.displace(one.blob)
         found = await self._look(batch)
         # no await from here on: the whole batch is judged in one turn
-        return json_answer(200, [self._judge(one, found.get(one.blob)) for one in batch])
+        answers = [self._judge(one, found.get(one.blob)) for one in batch]
+        self._tools.table.rest()
+        return json_answer(200, answers)
 
     def _check_control(self, request: Request) -> None:
         fields = request.headers.getall("Authorization", [])

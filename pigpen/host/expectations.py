@@ -13,12 +13,14 @@ import ipaddress
 from collections import Counter
 from math import ceil
 from sys import intern
+from typing import Self
 
 import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pigpen.errors import Conflict, NotExpected
-from pigpen.host.space import Reservation
+from pigpen.host.packing import Record, pack, unpack
+from pigpen.host.space import Reservation, Room
 from pigpen.http.wire import Expectation, WriteState
 
 #: requests a GET expectation allows if it does not say: HTTP pools retry
@@ -67,6 +69,26 @@ class Live:
         self.complete: int | None = None
         self.state = _OPEN
 
+    @classmethod
+    def restored(cls, key: bytes, record: Record, room: Room | None) -> Self:
+        live = cls(key, record.expectation, 0)
+        live.start_by, live.ends = record.start_by, record.ends
+        live.complete = record.complete
+        if record.state is not None:
+            live.state = record.state
+            live.used = live.spent = live.satisfied = True
+        if record.reserved is not None and room is not None:
+            live.reservation = Reservation(room, record.reserved)
+        return live
+
+    def record(self) -> Record | None:
+        """All that is worth keeping; None if more than that has happened."""
+        if self.running or (self.used and not (self.spent and self.state is not _OPEN)):
+            return None
+        reserved = None if self.reservation is None else self.reservation.left
+        state = self.state if self.spent else None
+        return Record(self.start_by, self.ends, reserved, self.complete, state, self.expectation)
+
     @property
     def is_put(self) -> bool:
         return self.expectation.method == "PUT"
@@ -75,29 +97,38 @@ class Live:
 class Expectations:
     """All that may happen here; `limit` live ones in all, `account_limit` for one account."""
 
-    def __init__(self, clock: IReactorTime, limit: int, account_limit: int) -> None:
+    def __init__(
+        self, clock: IReactorTime, limit: int, account_limit: int, room: Room | None = None
+    ) -> None:
+        """:param room: what PUTs reserve of."""
         self._clock = clock
+        self._room = room
         self._limit = limit
         self._account_limit = account_limit
         self._live: dict[bytes, Live] = {}
+        #: those to which nothing happens now, packed
+        self._resting: dict[bytes, bytes] = {}
+        self._fresh: list[Live] = []
         #: over, but remembered until their end: what they were
         self._over: dict[bytes, int] = {}
         self._satisfied: dict[bytes, None] = {}
         self._accounts: Counter[str] = Counter()
-        self._due: list[tuple[float, bytes]] = []
+        #: what is looked at in a second, and these seconds as a heap
+        self._due_keys: dict[int, list[bytes]] = {}
+        self._due: list[int] = []
         self._timer: IDelayedCall | None = None
         #: refused requests, by kind
         self.violations: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._live)
+        return len(self._live) + len(self._resting)
 
     # -- the coordinator announces -----------------------------------------------------------------
 
     def known(self, expectation: Expectation) -> int | None:
         """204: it is a repetition; 409: another one has its uuid; None: it is new."""
         key = _key(expectation.uuid)
-        live = self._live.get(key)
+        live = self._awake(key)
         if live is not None:
             same = live.expectation in (_ANSWERED, _slim(expectation))
             return 204 if same else 409
@@ -111,24 +142,45 @@ class Expectations:
         account = expectation.account
         if account and self._accounts[account] >= self._account_limit:
             return True
-        if len(self._live) >= self._limit:
+        if len(self) >= self._limit:
             oldest = next((key for key in self._satisfied if not self._live[key].running), None)
             if oldest is not None:
                 self._remember(self._live[oldest])
-        return len(self._live) >= self._limit
+        return len(self) >= self._limit
 
     def add(self, expectation: Expectation) -> Live:
         """Accept one that is neither `known` nor one too many. :raises ValueError: bad `from`."""
         now = self._clock.seconds()
         live = Live(_key(expectation.uuid), expectation, now)  # first: `from` may be refused
         self._live[live.key] = live
+        self._fresh.append(live)
         if expectation.account:
             self._accounts[expectation.account] += 1
         self._watch(min(live.start_by, live.ends), live.key)
         return live
 
     def get(self, uuid: str) -> Live | None:
-        return self._live.get(_key(uuid))
+        return self._awake(_key(uuid))
+
+    def rest(self) -> None:
+        """What was announced is settled: until it is asked for it takes little memory."""
+        fresh, self._fresh = self._fresh, []
+        for live in fresh:
+            self._rest(live)
+
+    def _rest(self, live: Live) -> None:
+        record = live.record() if live.key in self._live else None
+        if record is not None:
+            del self._live[live.key]
+            self._resting[live.key] = pack(record)
+
+    def _awake(self, key: bytes) -> Live | None:
+        live = self._live.get(key)
+        if live is None:
+            data = self._resting.pop(key, None)
+            if data is not None:
+                live = self._live[key] = Live.restored(key, unpack(data), self._room)
+        return live
 
     def forget(self, live: Live) -> None:
         """It was not accepted after all."""
@@ -138,7 +190,7 @@ class Expectations:
 
     def find(self, uuid: str, address: str) -> Live:
         """:raises NotExpected: unknown, over, or from another address: all alike."""
-        live = self._live.get(_key(uuid))
+        live = self._awake(_key(uuid))
         if live is None:
             raise self.violation("unknown")
         now = self._clock.seconds()
@@ -204,6 +256,8 @@ class Expectations:
             live.complete = live.complete or live.expectation.length
             live.expectation = _ANSWERED
         self._drop_if_over(live)
+        if spent:
+            self._rest(live)
 
     def extend(self, live: Live) -> None:
         """The client got 202 and may ask how it ended."""
@@ -215,9 +269,11 @@ class Expectations:
         """Forget all; transfers that run give their room back themselves."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        for live in list(self._live.values()):
-            live.ends = 0
-            self._drop_if_over(live)
+        for key in [*self._live, *self._resting]:
+            live = self._awake(key)
+            if live is not None:
+                live.ends = 0
+                self._drop_if_over(live)
 
     def _satisfy(self, live: Live) -> None:
         if not live.satisfied:
@@ -234,31 +290,43 @@ class Expectations:
                 del self._accounts[account]
 
     def _watch(self, when: float, key: bytes) -> None:
-        heapq.heappush(self._due, (when, key))
-        if self._timer is None:
-            # one timer for all, in steps of a second: look-ups judge by the exact time
-            self._timer = self._clock.callLater(
-                max(1, ceil(when - self._clock.seconds())), self._expire
-            )
-        elif self._due[0][0] == when and self._timer.getTime() > when + 1:
-            self._timer.reset(max(1, ceil(when - self._clock.seconds())))
+        # by the second, with one timer for all: look-ups judge by the exact time
+        second = ceil(when)
+        keys = self._due_keys.get(second)
+        if keys is not None:
+            keys.append(key)
+            return
+        self._due_keys[second] = [key]
+        heapq.heappush(self._due, second)
+        if self._timer is None or self._timer.getTime() > second + 1:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        if self._due:
+            seconds = max(1, ceil(self._due[0] - self._clock.seconds()))
+            self._timer = self._clock.callLater(seconds, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
         now = self._clock.seconds()
-        while self._due and self._due[0][0] <= now:
-            _, key = heapq.heappop(self._due)
-            live = self._live.get(key)
-            if live is None:
-                self._over.pop(key, None)
-            elif now < live.ends and live.used:
-                heapq.heappush(self._due, (live.ends, key))
-            else:
-                live.ends = min(live.ends, now)
-                self._drop_if_over(live)
-        if self._due:
-            later = max(1, ceil(self._due[0][0] - now))
-            self._timer = self._clock.callLater(later, self._expire)
+        while self._due and self._due[0] <= now:
+            for key in self._due_keys.pop(heapq.heappop(self._due)):
+                self._look(key, now)
+        self._set_timer()
+
+    def _look(self, key: bytes, now: float) -> None:
+        live = self._awake(key)
+        if live is None:
+            self._over.pop(key, None)
+        elif now < live.ends and live.used:
+            self._watch(live.ends, key)
+            self._rest(live)
+        else:
+            live.ends = min(live.ends, now)
+            self._drop_if_over(live)
 
     def _drop_if_over(self, live: Live) -> None:
         if not live.running and self._clock.seconds() >= live.ends and live.key in self._live:
@@ -268,7 +336,7 @@ class Expectations:
         """Keep no more than what tells a repetition from another one, until the end."""
         self._drop(live)
         self._over[live.key] = _fingerprint(live.expectation)
-        heapq.heappush(self._due, (live.ends, live.key))
+        self._watch(live.ends, live.key)
 
     def _drop(self, live: Live) -> None:
         del self._live[live.key]

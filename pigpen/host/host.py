@@ -52,7 +52,7 @@ class Host:
         self._folder = Folder(env.disk, settings.folder)
         self.room = Room(settings.target_size, settings.floor)
         self.table = Expectations(
-            env.clock, settings.max_expectations, settings.max_account_expectations
+            env.clock, settings.max_expectations, settings.max_account_expectations, self.room
         )
         link = Link(env, client, settings.coordinator)
         self.session = Session(env, self._tasks, link, settings, self.room)
