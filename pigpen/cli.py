@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.python import usage
 
@@ -209,6 +209,13 @@ def _who(options: Any) -> tuple[str, str, str | None]:
     return coordinator, key, user.login
 
 
+def _bar_stream(options: Any, stream: TextIO | None) -> TextIO | None:
+    """Where a progress bar goes: not where a person types or reads what is stored."""
+    if options["file"] == "-" and stream is not None and stream.isatty():
+        return None
+    return sys.stderr
+
+
 async def _put(env: Env, options: Any) -> None:
     from pigpen.client import commands, console
     from pigpen.client.progress import ProgressBar
@@ -224,7 +231,7 @@ async def _put(env: Env, options: Any) -> None:
     if options["new"]:
         headers["If-None-Match"] = "*"
     data = await env.in_thread(console.open_input, env, options["file"])
-    bar = ProgressBar(sys.stderr, str(key))
+    bar = ProgressBar(_bar_stream(options, sys.stdin), str(key), env.clock)
     await _with_session(
         env, options, lambda session: commands.put(session, key, data, bar, headers)
     )
@@ -237,7 +244,7 @@ async def _get(env: Env, options: Any) -> None:
 
     key = Key.from_text(options["key"])
     output = await env.in_thread(console.open_output, env, options["file"], key.name)
-    bar = ProgressBar(sys.stderr, str(key))
+    bar = ProgressBar(_bar_stream(options, sys.stdout), str(key), env.clock)
     await _with_session(env, options, lambda session: commands.get(session, key, output, bar))
 
 

@@ -53,7 +53,3 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(lines[1], "stored    1.5 KiB in 1 object")
         self.assertEqual(lines[3], "quota     1.0 GiB")
         self.assertRegex(lines[4], "id1  laptop  made .*, never used, ends ")
-
-    def test_sizes(self) -> None:
-        for size, text in [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (2**62, "4096.0 PiB")]:
-            self.assertEqual(commands.format_size(size), text)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pigpen.client.download import open_download
 from pigpen.client.inputs import Input
+from pigpen.client.progress import format_size
 from pigpen.client.session import Session
 from pigpen.client.upload import Upload
 from pigpen.errors import Refused
@@ -128,13 +129,3 @@ def describe(account: Account) -> list[str]:
 
 def _day(milliseconds: int) -> str:
     return f"{datetime.fromtimestamp(milliseconds / 1000):%Y-%m-%d}"
-
-
-def format_size(size: int) -> str:
-    """Bytes for a person: "1.5 GiB"."""
-    amount = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024:
-            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} PiB"
