@@ -46,9 +46,8 @@ class Key(msgspec.Struct, frozen=True, order=True):
         :raises BadKey: DAV-60. :raises KeyTooLong: a name has over 255 bytes.
         """
         if _PLAIN_PATH.fullmatch(path):
-            names = path[1:].split("/")
-            collection = names[-1] == ""
-            return cls(tuple(names[:-1] if collection else names), collection)
+            names = tuple(path[1:].split("/"))
+            return cls(names) if names[-1] else cls(names[:-1], True)
         if not path.startswith("/"):
             raise BadKey(reason="it does not begin with a slash")
         if _BAD_ESCAPE.search(path):
@@ -57,7 +56,7 @@ class Key(msgspec.Struct, frozen=True, order=True):
         collection = parts[-1] == ""
         if collection:
             parts.pop()
-        names = [_decoded(part) for part in parts]
+        names = tuple(_decoded(part) for part in parts)
         if not encoded_slash and any("/" in name for name in names):
             raise BadKey(reason="a name holds an encoded slash")
         return cls(tuple(map(_checked, names)), collection)

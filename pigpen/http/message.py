@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 from urllib.parse import parse_qsl
 
+import msgspec
 from multidict import CIMultiDict, MultiDict
 
 from pigpen.errors import BadRequest
@@ -29,38 +30,27 @@ class Caller:
 NOBODY = Caller()
 
 
-class Request:
+class _Asked(msgspec.Struct):
+    """What is given by position."""
+
+    method: str
+    key: Key
+
+
+class Request(_Asked, kw_only=True, eq=False):
     """One HTTP request.
 
     ``deadline`` is absolute, on the clock of the service's Env; None: no limit. ``secure``: it
     came over TLS. ``http11``: the client spoke HTTP/1.1, so it understands 100 Continue and chunks.
     """
 
-    __slots__ = ("body", "caller", "deadline", "headers", "http11", "key", "method", "query_string",
-                 "secure")  # fmt: skip
-
-    def __init__(
-        self,
-        method: str,
-        key: Key,
-        *,
-        query_string: str = "",
-        headers: Headers | None = None,
-        body: Body | None = None,
-        deadline: float | None = None,
-        caller: Caller = NOBODY,
-        secure: bool = False,
-        http11: bool = True,
-    ) -> None:
-        self.method = method
-        self.key = key
-        self.query_string = query_string
-        self.headers = Headers() if headers is None else headers
-        self.body: Body = BytesBody() if body is None else body
-        self.deadline = deadline
-        self.caller = caller
-        self.secure = secure
-        self.http11 = http11
+    query_string: str = ""
+    headers: Headers = msgspec.field(default_factory=Headers)
+    body: Body = msgspec.field(default_factory=BytesBody)
+    deadline: float | None = None
+    caller: Caller = NOBODY
+    secure: bool = False
+    http11: bool = True
 
     @property
     def query(self) -> MultiDict[str]:
@@ -78,33 +68,14 @@ class Request:
 
     def replace(self, **changes: object) -> Self:
         """A copy with some attributes changed; the body is shared, so use only one of the two."""
-        copy = self._copy()
-        for name, value in changes.items():
-            setattr(copy, name, value)
-        return copy
+        return msgspec.structs.replace(self, **changes)
 
     def below(self, depth: int) -> Self:
         """A copy whose key is relative to its first ``depth`` names: what a mount hands on.
 
         :raises KeyTooLong: over 4,096 bytes are left.
         """
-        copy = self._copy()
-        copy.key = self.key.below(depth)
-        return copy
-
-    def _copy(self) -> Self:
-        copy = object.__new__(type(self))
-        # every request passes here: a loop over the names takes three times as long
-        copy.method = self.method
-        copy.key = self.key
-        copy.query_string = self.query_string
-        copy.headers = self.headers
-        copy.body = self.body
-        copy.deadline = self.deadline
-        copy.caller = self.caller
-        copy.secure = self.secure
-        copy.http11 = self.http11
-        return copy
+        return self.replace(key=self.key.below(depth))
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.key}>"
