@@ -56,7 +56,7 @@ class RequestTests(SynchronousTestCase):
         for name in ("query_string", "headers", "body", "deadline", "caller", "secure", "http11"):
             self.assertIs(getattr(copy, name), getattr(request, name))
         self.assertEqual(request.key, KEY)
-        self.assertRaises(AttributeError, request.replace, color="red")
+        self.assertRaises(TypeError, request.replace, color="red")
 
     def test_defaults(self) -> None:
         """A bare request has no body, no caller, no limit."""
