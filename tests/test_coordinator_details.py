@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator.details import LockInfo, PropertyWish
+from pigpen.coordinator.details import PropertyWish
+from pigpen.http import wire
+from pigpen.http.wire import LockInfo
 from tests.cloud_kit import Answer, Cloud
 
 
@@ -66,6 +68,16 @@ class LockTests(DetailsCase):
         held = {"If": token, "Pigpen_Principal": "ann@laptop"}
         self.assertEqual(self.ask("PUT", "x", b"2", **held).status, 204)
         self.assertEqual(self.ask("GET", "x").data, b"2")
+
+    def test_listed(self) -> None:
+        """One request lists members with their properties and locks."""
+        self.ask("PATCH", "x?properties", [PropertyWish("u:1", "k", "v")])
+        taken = self.lock()
+        first, end = self.ask("GET", "?want=properties,locks").data.splitlines()
+        line = msgspec.json.decode(first, type=wire.ListLine)
+        self.assertEqual((line.name, line.locks), ("x", [taken]))
+        self.assertEqual(line.properties, [wire.Property("u:1", "k", "v")])
+        self.assertIn(b"end", end)
 
     def test_life(self) -> None:
         """A lock is shown, refreshed, ended; an hour later it is over by itself."""

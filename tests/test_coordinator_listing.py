@@ -5,9 +5,15 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pigpen.coordinator import namespace
+from pigpen.coordinator import locking, namespace
+from pigpen.coordinator.extras import parse_want
 from pigpen.coordinator.listing import Page, list_page
-from pigpen.errors import NotFound
+from pigpen.coordinator.locking import LockWish
+from pigpen.coordinator.properties import MAX_VALUE_BYTES
+from pigpen.coordinator.when import When
+from pigpen.errors import BadRequest, NotFound
+from pigpen.http import wire
+from pigpen.http.wire import Property
 from tests.catalog_kit import RulesCase, key
 
 #: names around the slash in byte order, and beyond ASCII
@@ -125,3 +131,75 @@ class ListingTests(RulesCase):
         found = self._by_pages(100, "infinity")
         self.assertEqual(len(found), 600)
         self.assertEqual(found, sorted(found))
+
+
+class WantTests(RulesCase):
+    """What lines hold beside the node itself (CLD-51)."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.put("a/b/c", b"1")
+        self.put("a/plain", b"2")
+
+    def lines(self, text: str, want: str, **more: object) -> dict[str, wire.ListLine]:
+        wanted = parse_want(want)
+        page = list_page(self.tx, self.me, key(text), want=wanted, **more)  # type: ignore[arg-type]
+        return {line.name: line for line in page.lines}
+
+    def set(self, text: str, *changes: Property) -> None:
+        namespace.change_properties(self.tx, self.me, key(text), changes)
+
+    def lock(self, text: str, owner: str, *, infinite: bool = True) -> str:
+        wish = LockWish(infinite=infinite, exclusive=False, owner=owner)
+        return locking.lock(self.tx, self.me, key(text), wish, When(principal="p"))[0].token
+
+    def test_properties(self) -> None:
+        """All of them with values, or their names only; none is an empty list."""
+        self.set("a/b/c", Property("u:2", "z", "<z/>"), Property("", "a", 'é"'))
+        self.set("a/b", Property("u:1", "k", "v"))
+        lines = self.lines("a", "properties", depth="infinity")
+        found = [Property("", "a", 'é"'), Property("u:2", "z", "<z/>")]
+        self.assertEqual(lines["b/c"].properties, found)
+        self.assertEqual(lines["b/"].properties, [Property("u:1", "k", "v")])
+        self.assertEqual((lines["plain"].properties, lines["plain"].locks), ([], None))
+        names = self.lines("a", "names", depth="infinity")
+        self.assertEqual(names["b/c"].properties, [Property("", "a"), Property("u:2", "z")])
+        [own] = self.lines("a/b/c", "properties", depth="0").values()
+        self.assertEqual(own.properties, found)
+        [plain] = self.lines("a/b/c", "", depth="0").values()
+        self.assertIsNone(plain.properties)
+
+    def test_locks(self) -> None:
+        """Each line has the locks that cover it, wherever they were taken, with that place."""
+        above, deep = self.lock("a", "above"), self.lock("a/b", "deep")
+        single, flat = self.lock("a/b/c", "c"), self.lock("a/b", "flat", infinite=False)
+        for after in ("", "b/", "b/a"):
+            lines = self.lines("a", "locks", depth="infinity", after=after)
+            self.assertEqual([one.token for one in lines["plain"].locks or ()], [above])
+            tokens = {one.token for one in lines["b/c"].locks or ()}
+            self.assertEqual(tokens, {above, deep, single})
+        line = self.lines("a", "locks,names")["b/"]
+        self.assertEqual({one.token for one in line.locks or ()}, {above, deep, flat})
+        roots = {one.root: one.owner for one in self.lines("a/b", "locks")["c"].locks or ()}
+        self.assertEqual(
+            roots, {"/api/me/a/": "above", "/api/me/a/b/": "deep", "/api/me/a/b/c": "c"}
+        )
+        [own] = self.lines("a/b", "locks", depth="0").values()
+        self.assertEqual({one.token for one in own.locks or ()}, {above, deep, flat})
+        self.wait(10**7)
+        self.assertEqual(self.lines("a", "locks")["b/"].locks, [])
+
+    def test_pages_of_large_properties(self) -> None:
+        """Large properties make a page short, never a large answer."""
+        for n in range(60):
+            self.put(f"many/{n:02}")
+            self.set(f"many/{n:02}", Property("", "big", "x" * MAX_VALUE_BYTES))
+        page = list_page(self.tx, self.me, key("many"), want=parse_want("properties"))
+        self.assertLess(len(page.lines), 20)
+        self.assertEqual(page.next, page.lines[-1].name)
+        self.assertEqual(len(list_page(self.tx, self.me, key("many")).lines), 60)
+
+    def test_wrong(self) -> None:
+        """What nobody knows is refused, not left out."""
+        for text in ("x", "properties,", "properties locks", "properties,names"):
+            self.assertRaises(BadRequest, parse_want, text)

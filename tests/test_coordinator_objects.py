@@ -78,7 +78,15 @@ class ListingTests(ObjectsCase):
 
     def test_bad_query(self) -> None:
         """Nonsense is refused."""
-        for query in ("depth=2", "limit=0", "limit=-1", "limit=x", "redirect=x", "lookup=x"):
+        for query in (
+            "depth=2",
+            "want=x",
+            "limit=0",
+            "limit=-1",
+            "limit=x",
+            "redirect=x",
+            "lookup=x",
+        ):
             self.assertEqual(self.ask("GET", "?" + query).status, 400, query)
 
     def test_empty(self) -> None:

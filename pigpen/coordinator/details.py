@@ -20,11 +20,12 @@ from msgspec import Meta
 from pigpen.coordinator import locking, locks, properties
 from pigpen.coordinator.accounts import Principal
 from pigpen.coordinator.entrance import Entrance
+from pigpen.coordinator.extras import lock_info
 from pigpen.coordinator.locking import LockWish
 from pigpen.coordinator.locks import Lock
 from pigpen.coordinator.namespace import resolve
 from pigpen.coordinator.properties import Changes, Property
-from pigpen.coordinator.terms import API, Query, when_of
+from pigpen.coordinator.terms import Query, when_of
 from pigpen.coordinator.transaction import Transaction
 from pigpen.coordinator.when import When, check_conditions
 from pigpen.errors import BadRequest
@@ -51,18 +52,6 @@ class LockBody(msgspec.Struct):
     seconds: Annotated[int, Meta(ge=0)] = locking.DEFAULT_SECONDS
 
 
-class LockInfo(msgspec.Struct):
-    """``root``: the path of the API where it was taken; ``expires``: ms since 1970."""
-
-    token: str
-    root: str
-    exclusive: bool
-    infinite: bool
-    principal: str
-    owner: str
-    expires: int
-
-
 class Details:
     """Answers what is asked with ``?properties`` and ``?lock``."""
 
@@ -82,7 +71,7 @@ class Details:
         if request.method == "DELETE":
             return await self._unlock(request, login, key, query)
         covering = await self._entrance.read(request, login, _locks, key, query.loose)
-        return json_answer(200, [_info(login, root, lock) for root, lock in covering])
+        return json_answer(200, [lock_info(login, root, lock) for root, lock in covering])
 
     async def _patch(self, request: Request, login: str, key: Key, query: Query) -> Response:
         await self._entrance.read(request, login, _nothing)
@@ -96,12 +85,12 @@ class Details:
         if request.body.length == 0:
             seconds = _seconds(query)
             root, held = await self._entrance.write(request, login, _refresh, key, seconds, when)
-            return json_answer(200, _info(login, root, held))
+            return json_answer(200, lock_info(login, root, held))
         await self._entrance.read(request, login, _nothing)
         body = await read_json(request, LockBody, MAX_LOCK_BYTES)
         wish = LockWish(body.exclusive, body.infinite, body.owner, body.seconds)
         root, held, made = await self._entrance.write(request, login, _take, key, wish, when)
-        return json_answer(201 if made else 200, _info(login, root, held))
+        return json_answer(201 if made else 200, lock_info(login, root, held))
 
     async def _unlock(self, request: Request, login: str, key: Key, query: Query) -> Response:
         token = query.get("lock")
@@ -123,18 +112,6 @@ def _seconds(query: Query) -> int:
     if not value.isascii() or not value.isdigit() or len(value) > 12:
         raise BadRequest(reason="seconds is a number")
     return int(value)
-
-
-def _info(login: str, root: Key, lock: Lock) -> LockInfo:
-    return LockInfo(
-        token=lock.token,
-        root=f"/{API}/{login}{root.to_path()}",
-        exclusive=lock.exclusive,
-        infinite=lock.infinite,
-        principal=lock.principal,
-        owner=lock.owner,
-        expires=lock.expires,
-    )
 
 
 # -- rules, with who asks in front ----------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from pigpen.coordinator.accounts import Principal
+from pigpen.coordinator.extras import NOTHING, Extras, Want
 from pigpen.coordinator.namespace import resolve
 from pigpen.coordinator.nodes import Node, blob_etag
 from pigpen.coordinator.transaction import Row, Transaction
@@ -24,10 +25,13 @@ PAGE: Final = 1000
 
 Depth = Literal["0", "1", "infinity"]
 
+#: of properties and locks in one page: its last line may pass it
+PAGE_BYTES: Final = 1024 * 1024
+
 _MEMBERS = (
-    "SELECT n.sort_name, n.id, n.modified, v.blob_id, v.content_type, b.length, b.sha256"
+    "SELECT n.sort_name, n.id, n.modified, v.blob_id, v.content_type, b.length, b.sha256, {extras}"
     " FROM nodes n LEFT JOIN versions v ON v.id = n.version_id LEFT JOIN blobs b"
-    " ON b.id = v.blob_id WHERE n.parent_id = ? AND n.sort_name > ? ORDER BY n.sort_name"
+    " ON b.id = v.blob_id WHERE n.parent_id = ?1 AND n.sort_name > ?2 ORDER BY n.sort_name"
 )
 
 
@@ -47,41 +51,78 @@ def list_page(
     after: str = "",
     limit: int = PAGE,
     loose: bool = False,
+    want: Want = NOTHING,
 ) -> Page:
     """The next lines of a listing.
 
     :param depth: "0": what the key names itself, with the name ""; else members, without it.
     :param after: a relative name, exclusive; it need not exist.
-    :param limit: at most PAGE are given at once.
+    :param limit: at most PAGE are given at once, fewer if their properties and locks are large.
     :raises NotFound: nothing there. An object has no members: at any depth it is its own line.
     """
     node = resolve(tx, principal, key, loose=loose)
+    extras = Extras(tx, principal.login, want)
     if depth == "0" or not node.is_collection:
-        return Page([] if after else [_own_line(node)], None)
+        own = _own_line(node)
+        extras.add_own(own, node)
+        return Page([] if after else [own], None)
     limit = max(1, min(limit, PAGE))
-    deep = depth == "infinity"
+    walk = _Walk(tx, node, want, extras, deep=depth == "infinity")
     lines: list[wire.ListLine] = []
-    for line in _walk(tx, node.id, after.encode("utf-8", "surrogatepass"), deep):
-        if len(lines) == limit:
+    for line in walk.lines(after.encode("utf-8", "surrogatepass")):
+        if len(lines) == limit or (lines and walk.size > PAGE_BYTES):
             return Page(lines, lines[-1].name)
         lines.append(line)
     return Page(lines, None)
 
 
-def _walk(tx: Transaction, collection_id: int, after: bytes, deep: bool) -> Iterator[wire.ListLine]:
-    """All lines in order, read as they are asked for."""
-    path = _path_to(tx, collection_id, after, deep)
-    # at each level the members that are still to come
-    levels = [(prefix, tx.each(_MEMBERS, number, last)) for number, prefix, last in path]
-    while levels:
-        prefix, rows = levels[-1]
-        row = next(rows, None)
-        if row is None:
-            levels.pop()
-            continue
-        yield _line(prefix, row)
-        if deep and row[3] is None:
-            levels.append((prefix + row[0], tx.each(_MEMBERS, row[1], b"")))
+class _Level(msgspec.Struct):
+    """A collection on the way down: the members still to come, and what covers all of them."""
+
+    prefix: bytes
+    rows: Iterator[Row]
+    locks: list[wire.LockInfo]
+
+
+class _Walk:
+    """All lines below a collection in order, read as they are asked for."""
+
+    def __init__(
+        self, tx: Transaction, top: Node, want: Want, extras: Extras, *, deep: bool
+    ) -> None:
+        self._tx = tx
+        self._top = top
+        self._extras = extras
+        self._deep = deep
+        self._members = _MEMBERS.format(extras=want.columns)
+        self._moment = (tx.now,) if want.locks else ()
+        #: bytes of properties and locks so far
+        self.size = 0
+
+    def lines(self, after: bytes) -> Iterator[wire.ListLine]:
+        path = _path_to(self._tx, self._top.id, after, self._deep)
+        levels = [self._level(*place) for place in path]
+        while levels:
+            level = levels[-1]
+            row = next(level.rows, None)
+            if row is None:
+                levels.pop()
+                continue
+            yield self._line(level, row)
+            if self._deep and row[3] is None:
+                levels.append(self._level(row[1], level.prefix + row[0], b""))
+
+    def _level(self, collection_id: int, prefix: bytes, after: bytes) -> _Level:
+        rows = self._tx.each(self._members, collection_id, after, *self._moment)
+        return _Level(prefix, rows, self._extras.infinite(collection_id))
+
+    def _line(self, level: _Level, row: Row) -> wire.ListLine:
+        line = _line(level.prefix, row)
+        if row[7] is not None or row[8] is not None:
+            names = line.name.removesuffix("/").split("/")
+            key = Key((*self._top.key.names, *names), line.type == "collection")
+            self.size += self._extras.add(line, row[7:], key, level.locks)
+        return line
 
 
 def _path_to(
@@ -107,7 +148,7 @@ def _path_to(
 
 
 def _line(prefix: bytes, row: Row) -> wire.ListLine:
-    sort_name, _, modified, blob_id, content_type, length, sha256 = row
+    sort_name, _, modified, blob_id, content_type, length, sha256, _, _ = row
     name = (prefix + sort_name).decode()
     if blob_id is None:
         return wire.ListLine(name, "collection", modified)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from pigpen.coordinator import listing
 from pigpen.coordinator.accounts import Principal
 from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.extras import Want, parse_want
 from pigpen.coordinator.listing import Depth, Page
 from pigpen.coordinator.terms import API, Query
 from pigpen.coordinator.transaction import Transaction
@@ -23,6 +25,12 @@ from pigpen.http.message import Headers, Request, Response
 
 _COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _DEPTHS: dict[str, Depth] = {"0": "0", "1": "1", "infinity": "infinity"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    depth: Depth
+    want: Want
 
 
 class Listings:
@@ -39,23 +47,24 @@ class Listings:
         if not request.key.collection:
             # what the lines' names are relative to (RFC 9110 8.7)
             headers["Content-Location"] = f"/{API}" + Key(request.key.names, True).to_path()
-        depth, limit = _depth(query), _limit(query)
+        asked = _Asked(_depth(query), parse_want(query.get("want") or ""))
+        limit = _limit(query)
         if request.method == "HEAD":
             return Response(200, headers)
         # the first page before the first byte, so that an error is an answer
-        page = await self._page(principal, key, depth, query.get("after") or "", limit)
+        page = await self._page(principal, key, asked, query.get("after") or "", limit)
         return Response(
-            200, headers, StreamBody(self._lines(principal, key, depth, limit, page), None)
+            200, headers, StreamBody(self._lines(principal, key, asked, limit, page), None)
         )
 
     async def _page(
-        self, principal: Principal, key: Key, depth: Depth, after: str, limit: int | None
+        self, principal: Principal, key: Key, asked: _Asked, after: str, limit: int | None
     ) -> Page:
         size = listing.PAGE if limit is None else min(limit, listing.PAGE)
-        return await self._catalog.read(_page, principal, key, depth, after, size)
+        return await self._catalog.read(_page, principal, key, asked, after, size)
 
     async def _lines(
-        self, principal: Principal, key: Key, depth: Depth, left: int | None, page: Page
+        self, principal: Principal, key: Key, asked: _Asked, left: int | None, page: Page
     ) -> AsyncGenerator[bytes, None]:
         while True:
             if page.lines:
@@ -64,14 +73,16 @@ class Listings:
                 left -= len(page.lines)
             if page.next is None or left == 0:
                 break
-            page = await self._page(principal, key, depth, page.next, left)
+            page = await self._page(principal, key, asked, page.next, left)
         yield wire.encode(wire.ListEnd(end=True, next=page.next)) + b"\n"
 
 
 def _page(
-    transaction: Transaction, principal: Principal, key: Key, depth: Depth, after: str, limit: int
+    transaction: Transaction, principal: Principal, key: Key, asked: _Asked, after: str, limit: int
 ) -> Page:
-    return listing.list_page(transaction, principal, key, depth=depth, after=after, limit=limit)
+    return listing.list_page(
+        transaction, principal, key, depth=asked.depth, after=after, limit=limit, want=asked.want
+    )
 
 
 def _depth(query: Query) -> Depth:

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from pigpen.coordinator.transaction import Transaction
 from pigpen.errors import InsufficientStorage
+from pigpen.http.wire import Property as Property
 
 MAX_VALUE_BYTES: Final = 64 * 1024
 MAX_PROPERTIES: Final = 1000
-
-
-class Property(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One property: its XML namespace (may be empty) and local name.
-
-    ``value``: the element's XML, with all it inherits; None in a change: remove it.
-    """
-
-    namespace: str
-    name: str
-    value: str | None = None
 
 
 Changes = tuple[Property, ...]

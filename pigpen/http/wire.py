@@ -8,7 +8,7 @@ Coordinator (CLD-n: the specification's number):
     PUT  /api/LOGIN/KEY?redirect=false    -> UploadOffer       the JSON form of a write (CLD-31)
     GET  /api/LOGIN/KEY?redirect=false    -> DownloadOffer     the JSON form of a read (CLD-41)
     GET  /api/LOGIN/KEY?write=ID          -> WriteState        how did it end? (CLD-36)
-    GET  /api/LOGIN/KEY/                  lines of ListLine, then ListEnd (CLD-50)
+    GET  /api/LOGIN/KEY/                  lines of ListLine, then ListEnd (CLD-50); ?want=
     POST /hosts                           Registration -> Registered    201, with an access key
     POST /hosts/ID/session                Registration -> Registered    each start, by host key
     POST /hosts/ID/heartbeat              Heartbeat                     204
@@ -245,8 +245,36 @@ class WriteState(Struct, omit_defaults=True):
     error: str | None = None
 
 
+class Property(Struct, frozen=True, omit_defaults=True):
+    """A dead property: its XML namespace (may be empty) and local name (CLD-14).
+
+    ``value``: the element's XML, with all it inherits; None: only its name is meant, or in a change
+    that it is removed.
+    """
+
+    namespace: str
+    name: str
+    value: str | None = None
+
+
+class LockInfo(Struct):
+    """``root``: the path of the API where it was taken; ``expires``: ms since 1970."""
+
+    token: str
+    root: str
+    exclusive: bool
+    infinite: bool
+    principal: str
+    owner: str
+    expires: int
+
+
 class ListLine(Struct, omit_defaults=True):
-    """One member of a collection; ``name`` is relative, a collection's ends in a slash."""
+    """One member of a collection; ``name`` is relative, a collection's ends in a slash.
+
+    ``properties``, ``locks``: what the listing was asked for by ``want`` (CLD-51); all locks that
+    cover it are there. None: not asked for.
+    """
 
     name: str
     type: Literal["object", "collection"]
@@ -255,6 +283,8 @@ class ListLine(Struct, omit_defaults=True):
     etag: str | None = None
     digest: str | None = None
     content_type: str | None = None
+    properties: list[Property] | None = None
+    locks: list[LockInfo] | None = None
 
 
 class ListEnd(Struct):
