@@ -245,7 +245,7 @@ def check_listen(listen: Listen) -> None:
 def _warn_if_exposed(coordinator: str, listen: Listen) -> None:
     warning = exposure(coordinator)
     if warning is not None and not listen.insecure:
-        log.warn("{warning}", warning=warning)  # noqa: G010  # its only name in Twisted
+        log.warn("{risk}", risk=warning)  # noqa: G010  # its only name in Twisted
 
 
 def own_url(listen: Listen) -> str:

@@ -47,11 +47,13 @@ _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 class SystemEnv:
     """Env over a Twisted reactor."""
 
-    def __init__(self, reactor: Any) -> None:
-        """:param reactor: any reactor; its clock is made monotonic, as a stepped wall clock would
-        otherwise stop or fire every timer."""
-        reactor.seconds = time.monotonic
-        reactor.suggestThreadPoolSize(DISK_THREADS)
+    def __init__(self, reactor: Any, *, ours: bool = True) -> None:
+        """:param reactor: any reactor. :param ours: its clock is made monotonic, as a stepped wall
+        clock would otherwise stop or fire every timer. Where others have timers already, that would
+        stop theirs: then False."""
+        if ours:
+            reactor.seconds = time.monotonic
+            reactor.suggestThreadPoolSize(DISK_THREADS)
         self._reactor = reactor
         self.random: random.Random = random.SystemRandom()
         self.disk: Disk = SystemDisk(self)

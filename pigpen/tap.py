@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 from twisted.python import usage
 
-from pigpen.errors import PigpenError
-from pigpen.options import SERVICES, user_path
+from pigpen.config import UserConfig, exposure
+from pigpen.errors import ConfigError, PigpenError
+from pigpen.options import SERVICES, load_user, user_path
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from twisted.application.service import IService
+    from twisted.web.resource import IResource
 
     from pigpen.env import Env
 
@@ -90,6 +92,43 @@ def make(
     line = f"Listening on {config.interface}:{config.port} ..."
     _ = service.ready.addCallback(lambda _: announce(line))
     return service
+
+
+def resource(reactor: Any = None, config: UserConfig | str | None = None) -> IResource:
+    """The cloud of a user, to be put into a tree of twisted.web; `pigpen.resource` is this one.
+
+        root.putChild(b"remote", pigpen.resource())
+
+    Who reaches the site can read and change what the user stored: ask for a login before it.
+
+    :param config: access key and coordinator, or the path of a file instead of ~/.pigpen.
+    :raises ConfigError: there is no access key, or the file is wrong.
+    """
+    from twisted.internet.defer import Deferred
+
+    from pigpen.client.gateway import Gateway
+    from pigpen.client.session import Session
+    from pigpen.system import SystemEnv
+    from pigpen.web.client import HttpClient
+    from pigpen.web.resource import HandlerResource
+
+    path = config if isinstance(config, str) else None
+    user = config if isinstance(config, UserConfig) else load_user(os.environ, path)[0]
+    if user.accesskey is None:
+        reason = "no access key: write 'accesskey: KEY' there"
+        raise ConfigError(path=path or user_path(os.environ), reason=reason)
+    if reactor is None:
+        from twisted.internet import reactor
+    env = SystemEnv(reactor, ours=False)
+    client = HttpClient(env)
+    session = Session(env, client, user.coordinator, user.accesskey, user.login)
+    warning = exposure(user.coordinator)
+    if warning is not None and not user.insecure:
+        Ending.log.warn("{risk}", risk=warning)
+    reactor.addSystemEventTrigger(
+        "before", "shutdown", lambda: Deferred.fromCoroutine(client.close())
+    )
+    return HandlerResource(Gateway(session, anywhere=True), env)
 
 
 def spelled(started: str) -> str:

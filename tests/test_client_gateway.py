@@ -51,6 +51,14 @@ class GatewayTests(SynchronousTestCase):
         far = {"Range": "bytes=99999999-"}
         self.assertRaises(RangeNotSatisfiable, self.ask, "GET", "/big", headers=far)
 
+    def test_behind_a_site(self) -> None:
+        """A site that mounts it has names of its own; pages of other sites stay out."""
+        self.gateway = Gateway(Session(self.env, self.cloud, COORDINATOR, KEY), anywhere=True)
+        answer, _ = self.ask("GET", "/big", headers={"Host": "site.example"})
+        self.assertEqual(answer.status, 200)
+        page = {"Host": "site.example", "Origin": "https://evil.example"}
+        self.assertRaises(Forbidden, self.ask, "GET", "/big", headers=page)
+
     def test_not_modified(self) -> None:
         answer, data = self.ask("GET", "/big", headers={"If-None-Match": self.etag})
         self.assertEqual((answer.status, data), (304, b""))

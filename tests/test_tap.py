@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import IResource
 
+import pigpen
 from pigpen import services, solo, tap
+from pigpen.config import UserConfig
 from pigpen.errors import ConfigError, NotFound
 from pigpen.testing.env import SimEnv
 
@@ -102,3 +108,62 @@ class TapTests(SynchronousTestCase):
         self.patch(sys, "stderr", type("Stderr", (), {"write": written.append}))
         tap._say(NotFound, NotFound(), None)
         self.assertEqual(written, [f"pigpen: {NotFound().message}\n"])
+
+
+class FakeReactor(Clock):
+    """As much of a reactor as embedding touches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.triggers: list[tuple[str, str, Any]] = []
+
+    def addSystemEventTrigger(self, *trigger: Any) -> None:
+        self.triggers.append(trigger)
+
+
+class ResourceTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.home = self.mktemp()
+        os.mkdir(self.home)
+        self.patch(os, "environ", {"PIGPEN_HOME": self.home})
+        self.reactor = FakeReactor()
+
+    def write(self, name: str, text: str) -> str:
+        path = os.path.join(self.home, name)
+        with open(path, "w") as file:
+            file.write(text)
+        os.chmod(path, 0o600)
+        return path
+
+    def test_of_user(self) -> None:
+        """A program mounts its user's cloud in one line."""
+        self.write(".pigpen", "accesskey: K\n")
+        self.assertTrue(IResource.providedBy(pigpen.resource(self.reactor)))
+
+    def test_configured(self) -> None:
+        path = self.write("other.yaml", "accesskey: K\n")
+        for config in (path, UserConfig(accesskey="K")):
+            self.assertTrue(IResource.providedBy(pigpen.resource(self.reactor, config)))
+
+    def test_no_key(self) -> None:
+        """Without an access key it says where one belongs, when the site is built."""
+        error = self.assertRaises(ConfigError, pigpen.resource, self.reactor)
+        self.assertIn(".pigpen: no access key", error.message)
+        self.assertRaises(ConfigError, pigpen.resource, self.reactor, "/nowhere.yaml")
+
+    def test_good_guest(self) -> None:
+        """The program's own timers stay right, and the connections end with it."""
+        seconds = self.reactor.seconds
+        pigpen.resource(self.reactor, UserConfig(accesskey="K"))
+        self.assertEqual(self.reactor.seconds, seconds)
+        [(phase, event, close)] = self.reactor.triggers
+        self.assertEqual((phase, event), ("before", "shutdown"))
+        self.successResultOf(close())
+
+    def test_imports_little(self) -> None:
+        """``import pigpen`` alone loads nothing."""
+        script = "import sys, pigpen; sys.exit('twisted' in sys.modules)"
+        root = os.path.dirname(os.path.dirname(pigpen.__file__))
+        done = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": root})
+        self.assertEqual(done.returncode, 0)
+        self.assertRaises(AttributeError, getattr, pigpen, "nothing")

@@ -37,8 +37,10 @@ class Gateway:
 
     log = Logger()
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, anywhere: bool = False) -> None:
+        """:param anywhere: another server is in front, which decides who may come, by what name."""
         self._session = session
+        self._anywhere = anywhere
 
     @property
     def handler(self) -> Handler:
@@ -53,7 +55,9 @@ class Gateway:
         return None
 
     async def handle(self, request: Request) -> Response:
-        _check_local(request)
+        if not self._anywhere:
+            _check_name(request)
+        _check_origin(request)
         try:
             match request.method:
                 case "GET":
@@ -108,15 +112,18 @@ class Gateway:
         return Response(204 if stored.replaced else 201, Headers({"ETag": stored.etag}))
 
 
-def _check_local(request: Request) -> None:
+def _check_name(request: Request) -> None:
     """Keep web pages out: a browser on this machine reaches loopback, whoever wrote the page.
 
     :raises Misdirected: the Host field is a name of somebody else (DNS rebinding).
-    :raises Forbidden: the request comes from a page of another origin.
     """
     name = urlsplit(f"//{request.headers.get('Host', 'localhost')}").hostname
     if name not in LOOPBACK_NAMES:
         raise Misdirected
+
+
+def _check_origin(request: Request) -> None:
+    """:raises Forbidden: the request comes from a page of another origin."""
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
         raise Forbidden(reason="web pages of other servers may not use this one")
