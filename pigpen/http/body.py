@@ -101,10 +101,11 @@ class FileBody(BaseBody):
 
     It owns its use of the file: `release` is called exactly once, when it ends or is closed.
     ``deadline``: when whoever sends it must stop and abort, on the clock of Env; None: never.
-    ``damaged``: the file did not give its bytes.
+    ``damaged``: the file did not give its bytes. ``sent``: how many bytes were taken so far; who
+    sends straight from the file (sendfile) counts here.
     """
 
-    __slots__ = ("_position", "_release", "damaged", "deadline", "file", "length", "offset")
+    __slots__ = ("_release", "damaged", "deadline", "file", "length", "offset", "sent")
 
     def __init__(
         self,
@@ -119,29 +120,29 @@ class FileBody(BaseBody):
         self.length = length
         self.deadline = deadline
         self.damaged = False
-        self._position = 0
+        self.sent = 0
         self._release: Callable[[], None] | None = release
 
     async def __anext__(self) -> bytes:
-        left = (self.length or 0) - self._position
+        left = (self.length or 0) - self.sent
         if left <= 0:
             self.close()
             raise StopAsyncIteration
         if self._release is None:
-            raise BodyAborted(received=self._position, reason="it was closed")
+            raise BodyAborted(received=self.sent, reason="it was closed")
         return await self.read(min(left, CHUNK_BYTES))
 
     async def read(self, size: int) -> bytes:
         """The next bytes, at least one. :raises OSError: they cannot be read.
         :raises BodyAborted: the file became shorter."""
         try:
-            chunk = await self.file.read_at(self.offset + self._position, size)
+            chunk = await self.file.read_at(self.offset + self.sent, size)
         except OSError as error:
             self.failed(error)
             raise
         if not chunk:
             self.became_shorter()
-        self._position += len(chunk)
+        self.sent += len(chunk)
         return chunk
 
     def failed(self, error: OSError) -> None:
@@ -152,16 +153,7 @@ class FileBody(BaseBody):
         """:raises BodyAborted: always."""
         self.damaged = True
         self.close()
-        raise BodyAborted(received=self._position, reason="the file became shorter")
-
-    @property
-    def sent(self) -> int:
-        """How many bytes were taken so far."""
-        return self._position
-
-    def advance(self, count: int) -> None:
-        """Count bytes that the reader sent straight from the file (sendfile)."""
-        self._position += count
+        raise BodyAborted(received=self.sent, reason="the file became shorter")
 
     def close(self) -> None:
         """As `aclose`, for callers that cannot wait."""

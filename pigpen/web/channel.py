@@ -158,12 +158,10 @@ class HttpChannel(Protocol):
         return False
 
     def _read_head(self) -> bool:
-        begun = self._reader.begun
         head, self._input = self._reader.feed(self._input)
         if head is None:
-            if not begun:  # the deadline for the first head runs from accept
-                seconds = self._limits.header_seconds
-                self._deadline = min(self._deadline, self.factory.now + seconds)
+            # the deadline for the first head runs from accept, and none is moved by more bytes
+            self._deadline = min(self._deadline, self.factory.now + self._limits.header_seconds)
             return False
         self._begin(head)
         return True
@@ -333,6 +331,8 @@ class HttpChannel(Protocol):
             transport.pauseProducing()
 
     def _wants_input(self) -> bool:
+        if self._stage is Stage.HEAD:
+            return True
         if self._stage is Stage.BODY:
             body = self._body
             assert body is not None
@@ -341,7 +341,7 @@ class HttpChannel(Protocol):
             return len(self._input) <= self._limits.pipelined_bytes
         if self._stage is Stage.LINGER:
             return self._dropped <= self._limits.linger_bytes
-        return self._stage is Stage.HEAD
+        return False
 
     def _set_read_size(self, size: int) -> None:
         if isinstance(self.outlet, SocketOutlet):

@@ -92,16 +92,19 @@ def body_now(body: Body) -> bytes | None:
     """A small body's bytes if they are in memory; the body is then used up."""
     if type(body) is BytesBody:
         return body.data
-    if type(body) is FileBody and (body.length or 0) <= SMALL_FILE_BYTES and not body.sent:
-        try:
-            data = body.file.read_now(body.offset, body.length or 0)
-        except OSError:
-            return None  # the slow way meets the same error, and says so
-        if data is not None:
-            body.advance(len(data))
-            body.close()
-        return data
-    return None
+    if type(body) is not FileBody or body.sent:
+        return None
+    length = body.length or 0
+    if length > SMALL_FILE_BYTES:
+        return None
+    try:
+        data = body.file.read_now(body.offset, length)
+    except OSError:
+        return None  # the slow way meets the same error, and says so
+    if data is not None:
+        body.sent = length
+        body.close()
+    return data
 
 
 def begin_file(outlet: Outlet, body: Body, plan: Plan) -> bool:
@@ -121,7 +124,7 @@ def begin_file(outlet: Outlet, body: Body, plan: Plan) -> bool:
         outlet.write(plan.head, more=True)
         plan.head = b""
         if not outlet.blocked:
-            body.advance(max(0, outlet.sendfile(descriptor, body.offset, stretch)))
+            body.sent = max(0, outlet.sendfile(descriptor, body.offset, stretch))
     except OSError:
         return False  # `send_body` meets it again, and says so
     if body.sent == body.length:
@@ -190,7 +193,7 @@ def _send_cached(outlet: SocketOutlet, body: FileBody, descriptor: int, size: in
         raise
     if count == 0:
         body.became_shorter()
-    body.advance(max(0, count))
+    body.sent += max(0, count)
 
 
 def _in_memory(body: FileBody) -> int:
