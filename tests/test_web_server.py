@@ -34,6 +34,16 @@ class ConnectionTests(SynchronousTestCase):
         self.assertFalse(server.connect("127.0.0.1").closed)
         self.assertTrue(server.connect("192.0.2.3").closed)
 
+    def test_mapped_addresses(self) -> None:
+        """An IPv4 address counts as itself where it comes by an IPv6 socket."""
+        server = Server(Recorder(), connections_per_address=1)
+        self.assertFalse(server.connect("::ffff:192.0.2.1").closed)
+        self.assertTrue(server.connect("::ffff:192.0.2.1").closed)
+        self.assertTrue(server.connect("192.0.2.1").closed)
+        self.assertFalse(server.connect("::ffff:192.0.2.2").closed)
+        for _ in range(2):
+            self.assertFalse(server.connect("::ffff:127.0.0.1").closed)
+
 
 class DrainTests(SynchronousTestCase):
     """A clean stop."""

@@ -142,8 +142,9 @@ def _group(address: str) -> str:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return ""
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed  # as an IPv6 socket shows it
     if parsed.is_loopback:
         return ""
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
-    return address
+    return str(parsed)
