@@ -98,6 +98,17 @@ class RequestTests(ClientCase):
         done = Deferred.fromCoroutine(self.client.request("GET", "http://far/", pin="x"))
         self.failureResultOf(done, ConnectFailed)
 
+    def test_secrets_in_urls(self) -> None:
+        """A transfer's id or a password in a URL never shows in an error, which may be logged."""
+        urls = ["http://far:99999/x/SECRET", "ftp://far/x/SECRET", "http://u:SECRET@far:x/"]
+        asked = [Deferred.fromCoroutine(self.client.request("GET", url)) for url in urls]
+        self.world.run(self.client.close())
+        asked.append(Deferred.fromCoroutine(self.client.request("GET", "http://far/x/SECRET")))
+        for done in asked:
+            message = str(self.failureResultOf(done, ConnectFailed).value)
+            self.assertNotIn("SECRET", message)
+            self.assertIn("far", message)
+
 
 class AnswerTests(ClientCase):
     def test_fields(self) -> None:

@@ -76,7 +76,7 @@ class HttpClient:
         :raises TimedOut: nor in time. :raises BadAnswer: it was no HTTP.
         """
         if self._closed:
-            raise ConnectFailed(peer=url, reason="this client is closed")
+            raise ConnectFailed(peer=_peer(url), reason="this client is closed")
         order = Order(
             method,
             url,
@@ -107,9 +107,9 @@ def _origin(url: str, pin: str | None) -> Origin:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ConnectFailed(peer=url, reason="this is no URL") from None
+        raise ConnectFailed(peer=_peer(url), reason="this is no URL") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isascii():
-        raise ConnectFailed(peer=url, reason="this is no http or https URL")
+        raise ConnectFailed(peer=_peer(url), reason="this is no http or https URL")
     if parts.username is not None or parts.password is not None:
         raise ConnectFailed(peer=parts.hostname, reason="credentials do not belong into a URL")
     secure = parts.scheme == "https"
@@ -118,6 +118,12 @@ def _origin(url: str, pin: str | None) -> Origin:
     if port is None:
         port = 443 if secure else 80
     return Origin(secure, parts.hostname, port, pin)
+
+
+def _peer(url: str) -> str:
+    """What of a URL an error may show: not a password, nor the path, which has transfers' ids."""
+    authority = url.partition("://")[2].partition("/")[0]
+    return authority.rpartition("@")[2] or "a server"
 
 
 def _outgoing(headers: Headers | None) -> TwistedHeaders:
