@@ -82,6 +82,24 @@ class LifeTests(HostApiCase):
         beat = host.heartbeat(addresses=["http://169.254.169.254"])
         self.assertEqual(self.cloud.run(host.act("heartbeat", beat)).status, 400)
 
+    def test_too_many_receipts(self) -> None:
+        """More receipts than a batch may have are refused before any is judged."""
+        one = wire.Receipt("a" * 64, "b" * 64, 1, "c" * 64, 1)
+        for count, status in ((wire.MAX_BATCH, 200), (wire.MAX_BATCH + 1, 413)):
+            self.assertEqual(self.act("receipts", [one] * count), status)
+
+    def test_too_many_hosts(self) -> None:
+        """An account has a limit of hosts, as each costs memory here; known ones may return."""
+        self.cloud.close()
+        self.cloud = Cloud(max_hosts=2)
+        self.host = self.cloud.start_fake_host("h1")
+        for name, status in (("2", 201), ("3", 409)):
+            registration = self.host.registration(instance=name * 64)
+            post = self.host.post("", registration, self.cloud.key)
+            self.assertEqual(self.cloud.run(post).status, status)
+        post = self.host.post("", self.host.registration(), self.cloud.key)
+        self.assertEqual(self.cloud.run(post).status, 201)
+
     def test_restart(self) -> None:
         """A host that crashed and starts again gets the next epoch at once."""
         self.host.env.kill()

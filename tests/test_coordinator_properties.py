@@ -35,6 +35,14 @@ class PropertyTests(RulesCase):
         self.change(*many)
         self.assertRaises(InsufficientStorage, self.change, Property("n", "one more", ""))
 
+    def test_bound_of_all(self) -> None:
+        """All of a node's properties fit into one answer: 1 MiB, names included."""
+        full = "x" * 65_536
+        for n in range(15):
+            self.change(Property("n", str(n), full))
+        self.assertRaises(InsufficientStorage, self.change, Property("n", "one more", full))
+        self.change(Property("n", "one more"), Property("n", "0", full), Property("n", "a", "x"))
+
     def test_terms(self) -> None:
         """404 and 412 as everywhere."""
         change = (Property("n", "p", "v"),)

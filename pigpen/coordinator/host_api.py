@@ -31,7 +31,7 @@ from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.coordinator.throttle import Throttle, network_of
 from pigpen.coordinator.transaction import Transaction
 from pigpen.env import Env
-from pigpen.errors import Conflict, NotBuilt, NotFound, PigpenError, Unauthorized
+from pigpen.errors import Conflict, NotBuilt, NotFound, PigpenError, TooLarge, Unauthorized
 from pigpen.http import wire
 from pigpen.http.answers import check_method, decode_json, json_answer, read_json
 from pigpen.http.body import read_all
@@ -123,7 +123,9 @@ class HostApi:
         await self._entrance.read(request, None, _nothing)
         registration = await self._registration(request)
         network = network_of(request.caller.address)
-        made = await self._entrance.write(request, None, _register, registration, network)
+        made = await self._entrance.write(
+            request, None, _register, registration, network, self._settings.max_hosts
+        )
         self.log.info("host {id} was registered", id=made.row.id)
         return json_answer(201, self._registered(made.row, made.host_key))
 
@@ -193,6 +195,8 @@ class HostApi:
 
     async def _receipts(self, request: Request, row: HostRow) -> Response:
         receipts = await read_json(request, list[wire.Receipt])
+        if len(receipts) > wire.MAX_BATCH:
+            raise TooLarge(limit=wire.MAX_BATCH_BYTES)
         begun = self._env.clock.seconds()
         # all in one commit of the catalog, each judged alone
         commits = [
@@ -241,9 +245,14 @@ def _nothing(_: Transaction, __: Principal) -> None:
 
 
 def _register(
-    transaction: Transaction, principal: Principal, registration: wire.Registration, network: str
+    transaction: Transaction,
+    principal: Principal,
+    registration: wire.Registration,
+    network: str,
+    max_hosts: int,
 ) -> NewHost:
-    return host_rows.register_host(transaction, principal.account_id, registration, network)
+    owner = principal.account_id
+    return host_rows.register_host(transaction, owner, registration, network, max_hosts)
 
 
 _is_handler: type[Handler] = HostApi

@@ -114,11 +114,17 @@ def epoch_of(tx: Transaction, host_id: int) -> int:
 
 
 def register_host(
-    tx: Transaction, owner_id: int, registration: wire.Registration, network: str = ""
+    tx: Transaction,
+    owner_id: int,
+    registration: wire.Registration,
+    network: str = "",
+    max_hosts: int = 1000,
 ) -> NewHost:
     """A new host of an account, in its first epoch.
 
     Repeated by the same process (its answer was lost), it is the same host with a new key.
+
+    :raises Conflict: the account has `max_hosts` already.
     """
     key = HOST_KEY_PREFIX + tx.random_id().hex()
     known = tx.one(
@@ -127,6 +133,9 @@ def register_host(
     if known is not None:
         tx.run("UPDATE hosts SET key_sha256 = ? WHERE id = ?", _hash(key), known[0])
         return NewHost(find_host(tx, known[0]), key)
+    count = tx.one("SELECT count(*) FROM hosts WHERE owner_id = ?", owner_id)
+    if count is not None and count[0] >= max_hosts:
+        raise Conflict(reason=f"an account has at most {max_hosts} hosts")
     host_id = _new_host_id(tx)
     tx.run(
         "INSERT INTO hosts (id, owner_id, key_sha256, epoch, instance, state, since, seen, zone,"

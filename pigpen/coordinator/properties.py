@@ -10,6 +10,8 @@ from pigpen.http.wire import Property as Property
 
 MAX_VALUE_BYTES: Final = 64 * 1024
 MAX_PROPERTIES: Final = 1000
+#: of one node, names and values: one answer holds them all
+MAX_BYTES: Final = 1024 * 1024
 
 
 Changes = tuple[Property, ...]
@@ -27,7 +29,7 @@ def read(tx: Transaction, node_id: int) -> list[Property]:
 def apply(tx: Transaction, node_id: int, changes: Changes) -> None:
     """Set and remove, in order, all or nothing. Removing what is not there is no error.
 
-    :raises InsufficientStorage: a value over 64 KiB, or over 1,000 properties.
+    :raises InsufficientStorage: a value over 64 KiB, over 1,000 properties, or 1 MiB in all.
     """
     if not changes:
         return
@@ -41,9 +43,16 @@ def apply(tx: Transaction, node_id: int, changes: Changes) -> None:
             )
         else:
             _set(tx, node_id, change.namespace, change.name, change.value)
-    count = tx.one("SELECT count(*) FROM properties WHERE node_id = ?", node_id)
-    if count is not None and count[0] > MAX_PROPERTIES:
+    sums = tx.one(
+        "SELECT count(*), sum(length(CAST(namespace || name || value AS BLOB))) FROM properties"
+        " WHERE node_id = ?",
+        node_id,
+    )
+    assert sums is not None
+    if sums[0] > MAX_PROPERTIES:
         raise InsufficientStorage(reason=f"a node has at most {MAX_PROPERTIES} properties")
+    if sums[0] and sums[1] > MAX_BYTES:
+        raise InsufficientStorage(reason=f"a node's properties have at most {MAX_BYTES} bytes")
 
 
 def _set(tx: Transaction, node_id: int, namespace: str, name: str, value: str) -> None:

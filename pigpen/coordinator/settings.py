@@ -45,6 +45,8 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     sweep_seconds: float = 60
     #: failures a minute of one access key or one address (CLD-3)
     max_failures: int = 10
+    #: of one account: each is known in memory, offline or not
+    max_hosts: int = 1000
 
 
 def transfer_seconds(length: int, start: float = 60) -> float:
