@@ -37,6 +37,20 @@ class AccountTests(SynchronousTestCase):
             answer = self.cloud.ask("GET", "/account", key="", Authorization=f"Basic {token}")
             self.assertEqual(answer.status, status)
 
+    def test_foreign_pages(self) -> None:
+        """A page of another server, shown by a browser that remembers the key, makes no key and
+        changes nothing (F3)."""
+        token = base64.b64encode(f"ann:{self.cloud.key}".encode()).decode()
+        fields = {"key": "", "Authorization": f"Basic {token}"}
+        for origin in ("http://evil.example", "null", "http://coordinator:1"):
+            for method, path in (("POST", "/account/keys"), ("PUT", "/api/ann/x")):
+                answer = self.cloud.ask(method, path, b"", Origin=origin, **fields)
+                self.assertEqual(answer.status, 403, (origin, method))
+        own = self.cloud.ask("PUT", "/api/ann/x", b"", Origin="http://coordinator:2573", **fields)
+        self.assertEqual(own.status, 201)
+        read = self.cloud.ask("GET", "/api/ann/x", Origin="http://evil.example", **fields)
+        self.assertEqual(read.status, 200)
+
     def test_keys(self) -> None:
         """A new key works at once; a deleted one fails at once."""
         made = self.cloud.ask("POST", "/account/keys", b'{"label": "laptop"}')

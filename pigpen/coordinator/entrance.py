@@ -11,7 +11,7 @@ from pigpen.coordinator.credentials import Credentials, parse_authorization
 from pigpen.coordinator.throttle import Throttle
 from pigpen.coordinator.transaction import Transaction
 from pigpen.env import Env
-from pigpen.errors import NotFound, Unauthorized
+from pigpen.errors import Forbidden, NotFound, Unauthorized
 from pigpen.http.message import Request
 
 P = ParamSpec("P")
@@ -39,7 +39,8 @@ class Entrance:
 
         :param login: whose path is asked for; None: the caller's own account is meant.
         :raises Unauthorized: no valid key. :raises NotFound: it is another account's path.
-        :raises TooManyRequests: too many wrong keys came before.
+        :raises TooManyRequests: too many wrong keys came before. :raises Forbidden: a page of
+            another server asks.
         """
         return await self._enter(self._catalog.read, request, login, rule, args)
 
@@ -71,6 +72,8 @@ class Entrance:
                 self._throttle.check("", address)
                 self._throttle.failed("", address)
             raise
+        if credentials.login is not None:
+            _check_page(request)
         key_id = credentials.key.id
         self._throttle.check(key_id, address)
         try:
@@ -87,6 +90,18 @@ class Entrance:
         last_used, self._last_used = self._last_used, {}
         if last_used:
             await self._catalog.write(note_used, last_used)
+
+
+def _check_page(request: Request) -> None:
+    """Keep foreign pages out: a browser sends a remembered login along with what they ask (F3).
+
+    :raises Forbidden: a change, asked by a page of another server.
+    """
+    origin = request.headers.get("Origin")
+    if origin is None or request.method in {"GET", "HEAD"}:
+        return
+    if origin.partition("://")[2].lower() != request.headers.get("Host", "").lower():
+        raise Forbidden(reason="web pages of other servers may not change anything here")
 
 
 def _let_in(
