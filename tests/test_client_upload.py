@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.client.inputs import BytesInput, FileInput, Input, PipeInput, ThreadBody
 from pigpen.client.session import Session
-from pigpen.client.upload import Upload
+from pigpen.client.upload import RESUME_BYTES, Upload
 from pigpen.errors import ConnectFailed, FileFailed, OutcomeUnknown, Refused
 from pigpen.http.body import Body, StreamBody
 from pigpen.http.key import Key
@@ -174,6 +174,12 @@ class LargeTests(UploadCase):
         self.refused(ConnectFailed, file_of(BIG))
         self.assertNotIn("open", [write.state for write in self.cloud.writes.values()])
         self.assertLess(self.env.clock.seconds(), 30)
+
+    def test_coordinator_down(self) -> None:
+        """Nobody could be reached from the start: it is certain that nothing was stored."""
+        self.cloud.down = {"coordinator"}
+        for data in (pipe_of(b"small"), pipe_of(BIG), file_of(bytes(RESUME_BYTES), "identity")):
+            self.refused(ConnectFailed, data)
 
     def test_lost_answer(self) -> None:
         """The bytes are not sent twice only because the answer got lost."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 from twisted.logger import Logger
@@ -36,6 +37,8 @@ from pigpen.http import wire
 from pigpen.http.fields import parse_digest
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
+
+T = TypeVar("T")
 
 #: files from this size on are looked for on a host, in case an earlier run was cut
 RESUME_BYTES = 8 * 1024 * 1024
@@ -118,14 +121,18 @@ class Upload:
 
     async def _put_small(self, data: bytes) -> wire.Stored:
         sha256 = hashlib.sha256(data).digest()
+        sent = False
         while True:
             try:
                 result = await self._write.put_small(data, sha256)
             except (NoAnswer, Refused) as error:
                 _raise_if_final(error)
-                state = await self._write.settled()
-                if state.state in {"committed", "refused"}:
-                    return _outcome(state)
+                # without a connection nothing was stored: there is no doubt to settle
+                sent = sent or not isinstance(error, ConnectFailed)
+                if sent:
+                    state = await self._write.settled()
+                    if state.state in {"committed", "refused"}:
+                        return _outcome(state)
                 await self._attempts.again(error, retry_after(error))
             else:
                 self._on_bytes(len(data))
@@ -139,9 +146,13 @@ class Upload:
 
     async def _offer(self) -> wire.UploadOffer:
         """A place for byte 0 on, asked for until there is one; nothing is stored meanwhile."""
+        return await self._patiently(lambda: self._write.begin(self._input.length))
+
+    async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Ask again while that may help. :raises NoAnswer, Refused: it does not."""
         while True:
             try:
-                return await self._write.begin(self._input.length)
+                return await ask()
             except (NoAnswer, Refused) as error:
                 _raise_if_final(error)
                 await self._attempts.again(error, retry_after(error))
@@ -158,7 +169,7 @@ class Upload:
             text = f"{self._key}\0{identity}\0{number}".encode()
             secret = self._session.access_key.encode()
             self._write = self._new_write(hmac.digest(secret, text, "sha256").hex())
-            state = await self._write.settled()
+            state = await self._patiently(self._write.state)
             if state.state == "open":
                 try:
                     return await self._write.resume()

@@ -324,8 +324,12 @@ def _brief(error: Exception) -> str:
     """One line of what a lower layer says."""
     if isinstance(error, DNSLookupError):
         return "its name has no address"
-    if isinstance(error, (TLSError, CertificateError, VerificationError)):
+    if isinstance(error, (CertificateError, VerificationError)):
         return "its certificate is not valid for this name"
+    if isinstance(error, TLSError):
+        if "certificate verify failed" in str(error):
+            return "its certificate is not valid: it expired, or no authority known here signed it"
+        return "it speaks no TLS that is known here"
     if isinstance(error, ConnectionRefusedError):
         return "the connection was refused"
     text = " ".join(str(error).split()).rstrip(".")
