@@ -34,11 +34,12 @@ class Part:
         """:param ready: what its log says when it does its work."""
         self.name = name
         self.port = port
-        self.folder = home / name
+        self.folder: Path | None = home / name
         self.options: list[str] = []
         #: set before the program, such as prlimit or strace
         self.wrapper: Sequence[str] = ()
-        self._ready = ready
+        self.environment: dict[str, str] = {}
+        self.ready = ready
         self._log = home / f"{name}.log"
         self._home = home
         self._began = 0
@@ -46,12 +47,13 @@ class Part:
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it; returns at once."""
-        command = [self.name, str(self.folder), f"--port={self.port}", *self.options]
+        folder = [] if self.folder is None else [str(self.folder)]
+        command = [self.name, *folder, f"--port={self.port}", *self.options]
         self._began = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.wrapper, *_PIGPEN, *command],
-                env=environment(self._home),
+                env={**environment(self._home), **self.environment},
                 cwd=self._home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -63,7 +65,7 @@ class Part:
     def start(self) -> None:
         """Returns when it does its work."""
         process = self.launch()
-        until(lambda: self._ready in self.log(latest=True) or process.poll() is not None)
+        until(lambda: self.ready in self.log(latest=True) or process.poll() is not None)
         assert process.poll() is None, self.log()
 
     def log(self, *, latest: bool = False) -> str:
@@ -104,6 +106,10 @@ class Cloud:
         self.coordinator = Part(self.home, "coordinator", port, "Listening on")
         self.host = Part(self.home, "host", host_port, "has accepted this host")
         self.coordinator.options = ["--allow-private"]
+        self.host.options = ["--target-size=2G"]
+        #: beside the usual, of commands and services
+        self.environment: dict[str, str] = {}
+        self.coordinator.environment = self.host.environment = self.environment
         self.move(store or self.home)
         self.scheme = "http"
         self.curl_options: list[str] = []
@@ -111,7 +117,7 @@ class Cloud:
 
     def move(self, store: Path) -> None:
         self.coordinator.folder = store / "coordinator"
-        self.host.folder = store / "host"
+        self.host.folder = self.blobs = store / "host"
 
     @property
     def url(self) -> str:
@@ -128,7 +134,7 @@ class Cloud:
         path = self.home / ".pigpen"
         path.touch(0o600)
         path.write_text(f"accesskey: {self.key}\ncoordinator: {self.url}\n")
-        self.host.options = ["--target-size=2G", *host_options]
+        self.host.options += host_options
         self.coordinator.start()
         self.host.start()
 
@@ -144,7 +150,7 @@ class Cloud:
     ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             [*_PIGPEN, *arguments],
-            env=environment(self.home),
+            env={**environment(self.home), **self.environment},
             cwd=self.home,
             input=b"" if data is None else data,
             capture_output=True,
@@ -182,7 +188,7 @@ class Cloud:
 
     def incoming(self) -> list[str]:
         """What lies in the host's folder of uploads under way."""
-        return sorted(os.listdir(self.host.folder / "incoming"))
+        return sorted(os.listdir(self.blobs / "incoming"))
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -31,7 +31,11 @@ def strace(pid: int, call: str, fault: str) -> Iterator[None]:
         yield
     finally:
         tracer.terminate()
-        tracer.communicate()
+        try:
+            tracer.communicate(timeout=2)
+        except subprocess.TimeoutExpired:  # it waits for threads that died under it
+            tracer.kill()
+            tracer.communicate()
 
 
 def strace_from_start(call: str, fault: str) -> list[str]:

@@ -51,7 +51,7 @@ class FullTests(SynchronousTestCase):
         mount_small(disk, "64M")
         self.addCleanup(unmount, disk)
         cloud = Cloud(home)
-        cloud.host.folder = disk / "host"
+        cloud.host.folder = cloud.blobs = disk / "host"
         self.addCleanup(cloud.stop)
         cloud.start("--floor=0")
         old = os.urandom(50_000)
@@ -127,7 +127,7 @@ class PowerCutTests(SynchronousTestCase):
         self.assertEqual(cloud.put("after", b"x" * 50_000), 201)
         self.assertEqual(cloud.incoming(), [])
         cloud.stop()
-        connection = sqlite3.connect(cloud.coordinator.folder / "catalog.sqlite")
+        connection = sqlite3.connect(store / "coordinator" / "catalog.sqlite")
         self.addCleanup(connection.close)
         self.assertEqual(connection.execute("PRAGMA integrity_check").fetchone(), ("ok",))
 
