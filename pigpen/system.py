@@ -10,7 +10,6 @@ import random
 import stat
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -25,6 +24,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.threads import deferToThreadPool
 
 from pigpen.env import Disk, Entry, Env, File, OpenFile, Space
+from pigpen.syncing import Syncers
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import (
@@ -151,8 +151,7 @@ class SystemDisk:
 
     def __init__(self, env: Env) -> None:
         self._env = env
-        # threads are started when they are needed
-        self._syncers = ThreadPoolExecutor(SYNC_THREADS, "pigpen-sync")
+        self._syncers = Syncers(SYNC_THREADS - 1)
 
     def create(self, path: str) -> OpenFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | _NO_LINK
@@ -210,16 +209,11 @@ class SystemDisk:
         # syncs that wait at the same time share the disk's flush
         steps: list[Callable[[], None]] = [file.sync for file in files]
         steps += [partial(self.sync_folder, path) for path in folders]
-        if len(steps) < 2:
-            return [_error_of(step) for step in steps]
-        with contextlib.suppress(OSError):  # a hint: fsync tells
-            for file in files:
-                file.start_sync(0, 0)
-        shares = [steps[start::SYNC_THREADS] for start in range(min(len(steps), SYNC_THREADS))]
-        results: list[OSError | None] = [None] * len(steps)
-        for start, found in enumerate(self._syncers.map(_errors_of, shares)):
-            results[start::SYNC_THREADS] = found
-        return results
+        if len(steps) > 1:
+            with contextlib.suppress(OSError):  # a hint: fsync tells
+                for file in files:
+                    file.start_sync(0, 0)
+        return self._syncers.run(steps)
 
     def entries(self, path: str) -> list[Entry]:
         found = []
@@ -247,18 +241,6 @@ class SystemDisk:
             os.close(descriptor)
             raise
         return SystemOpenFile(descriptor)
-
-
-def _errors_of(steps: list[Callable[[], None]]) -> list[OSError | None]:
-    return [_error_of(step) for step in steps]
-
-
-def _error_of(step: Callable[[], None]) -> OSError | None:
-    try:
-        step()
-    except OSError as error:
-        return error
-    return None
 
 
 def _open_regular(path: str, flags: int) -> int:

@@ -17,7 +17,7 @@ HOUSE = ROOT / "pigpen"
 
 #: each group imports only groups to its left (design, section 3)
 LAYERS = (
-    {"errors", "env", "system", "config"},
+    {"errors", "env", "syncing", "system", "config"},
     {"http"},
     {"stores", "web"},
     {"host", "coordinator", "client", "dav"},
@@ -27,7 +27,7 @@ LAYERS = (
 #: they talk HTTP, so they never import each other
 STRANGERS = {"host", "coordinator", "client"}
 #: the only modules that touch the real world (`config` reads files before there is an Env)
-OUTSIDE = {"system", "tap", "cli"}
+OUTSIDE = {"syncing", "system", "tap", "cli"}
 FORBIDDEN_MODULES = {"time", "random", "secrets", "uuid", "asyncio", "threading", "socket",
                      "subprocess", "tempfile", "shutil"}  # fmt: skip
 #: types: `random.Random` is what Env hands out, a UUID can be made of its bytes

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from pigpen.env import Env, OpenFile
@@ -23,8 +24,8 @@ from pigpen.host.folder import Folder
 
 #: blobs in one go: so many files are open at once
 MAX_BLOBS = 64
-#: while one waits for the disk, another is written and hashed
-MAX_RUNNING = 2
+#: how long those that came are held up by those that may come: about as long as a batch takes
+GATHER_SECONDS = 0.005
 
 
 class SmallBlob:
@@ -53,15 +54,23 @@ class SmallBlob:
 
 
 class Batches:
-    """At most `MAX_RUNNING` at a time: what comes meanwhile makes up the next one."""
+    """One batch at a time; what comes meanwhile makes up the next one.
+
+    Clients that wait for their answers send their next blobs together, a moment after a batch is
+    done. So the next one waits as well, shortly, until there are as many as were there before; a
+    single client never waits.
+    """
 
     def __init__(self, env: Env, folder: Folder) -> None:
         self._env = env
         self._folder = folder
         #: in order; a dict, as the first are taken
         self._waiting: dict[SmallBlob, None] = {}
-        self._running = 0
-        self._is_due = False
+        #: how many may come together
+        self._expected = 0
+        self._running = False
+        #: at the end of this turn, or when nobody is waited for any longer
+        self._timer: IDelayedCall | None = None
 
     def store(self, blob: str, chunks: list[bytes], digest: str | None) -> Deferred[Written]:
         """Give a blob its name, durably. What is left of one that failed is for its owner to
@@ -72,27 +81,32 @@ class Batches:
         """
         small = SmallBlob(blob, chunks, digest)
         self._waiting[small] = None
-        if self._running < MAX_RUNNING and not self._is_due:
-            self._is_due = True
-            # at the end of this turn: others may come in it
-            self._env.clock.callLater(0, self._begin)
+        self._arrange()
         return small.done
 
-    def _begin(self) -> None:
-        self._is_due = False
-        if not self._waiting or self._running >= MAX_RUNNING:
+    def _arrange(self) -> None:
+        if self._running or not self._waiting:
             return
+        if self._timer is None:
+            self._timer = self._env.clock.callLater(GATHER_SECONDS, self._begin)
+        if len(self._waiting) >= self._expected:
+            self._expected = MAX_BLOBS + 1  # not again
+            self._timer.reset(0)
+
+    def _begin(self) -> None:
+        self._timer = None
         batch = list(islice(self._waiting, MAX_BLOBS))
         for small in batch:
             del self._waiting[small]
-        self._running += 1
+        self._running = True
         _ = self._env.in_thread(store, self._folder, batch).addBoth(self._ended, batch)
 
     def _ended(self, result: object, batch: list[SmallBlob]) -> None:
-        self._running -= 1
-        self._begin()  # first: the disk need not wait until all are answered
+        self._running = False
+        self._expected = min(MAX_BLOBS, len(batch) + len(self._waiting))
         for small in batch:
             small.settle(result)
+        self._arrange()
 
 
 def store(folder: Folder, batch: list[SmallBlob]) -> None:

@@ -35,6 +35,7 @@ from pigpen.host.space import STEP_BYTES, Reservation, Room
 from pigpen.host.tasks import Tasks
 from pigpen.host.writer import BlobWriter
 from pigpen.http.answers import json_answer
+from pigpen.http.body import BytesBody
 from pigpen.http.fields import parse_digest
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.wire import INLINE_BYTES, Problem, Receipt, ReceiptAnswer, Stored, WriteState
@@ -243,6 +244,9 @@ class Upload:
         if self._left:
             self._interrupted = True
             raise CancelledError
+        if type(self._body) is BytesBody:  # all of it is here: no waiting, nothing to cut
+            await self._pump(writer, reservation)
+            return
         self._receiving = Deferred.fromCoroutine(self._pump(writer, reservation))
         if not self._receiving.called:  # else all of a small body was here already
             self._patience.begin()
