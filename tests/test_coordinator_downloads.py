@@ -127,6 +127,22 @@ class RedirectTests(DownloadsCase):
         self.host.acknowledge = 429
         self.assertEqual(self.get().status, 429)
 
+    def test_bad_copies(self) -> None:
+        """A copy that was reported bad is asked for only if there is no other: the one disk that
+        has it may have recovered."""
+        self.put()
+        other = self.replicate("h2")
+        [blob] = self.host.blobs
+        for host in (self.host, other):
+            beat = host.heartbeat(bad=[blob])
+            self.assertEqual(self.cloud.run(host.act("heartbeat", beat)).status, 204)
+            if host is self.host:
+                names = {self.get().headers["Location"].split(":")[1] for _ in range(5)}
+                self.assertEqual(names, {"//h2"})
+        self.assertEqual(self.get().status, 307)
+        self.host.acknowledge = other.acknowledge = 404
+        self.assertEqual(self.get().status, 503)
+
     def test_tls_clients(self) -> None:
         """A reader who came by TLS is never sent to plain HTTP, but served from here."""
         self.put()

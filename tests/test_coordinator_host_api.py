@@ -157,10 +157,11 @@ class LifeTests(HostApiCase):
             self.assertEqual(self.cloud.ask("GET", "/api/ann/x").status, get, state)
 
     def test_bad_blobs(self) -> None:
-        """A copy that a host found bad is not offered any more."""
+        """A copy that a host found gone is not there, though its name is known."""
         self.assertEqual(self.cloud.put("x", BIG).status, 201)
         bad = list(self.host.blobs)
         self.act("heartbeat", self.host.heartbeat(bad=bad))
+        self.host.acknowledge = 404
         self.assertEqual(self.cloud.ask("GET", "/api/ann/x").status, 503)
 
     def test_nonsense(self) -> None:

@@ -27,7 +27,8 @@ class Node(msgspec.Struct, frozen=True):
     """A collection or object, with the version it names now and the hosts that keep its blob.
 
     Times are ms since 1970. ``key`` has the stored spelling. ``hosts`` have a good replica, whether
-    they can be reached or not.
+    they can be reached or not; if none has, those whose copy was bad: a disk that failed once may
+    give it now, and a host never gives another blob or a part for the whole.
     """
 
     key: Key
@@ -77,7 +78,8 @@ _COLUMNS = """
  {n}.id, {n}.parent_id, {n}.created, {n}.modified, {n}.same_second, v.id, v.content_type, b.id,
  b.sha256, b.length, b.data,
  CASE WHEN b.id IS NULL OR b.scheme = 'inline' THEN NULL ELSE (
-  SELECT group_concat(host_id) FROM replicas WHERE blob_id = b.id AND state = 1) END
+  SELECT group_concat(CASE state WHEN 1 THEN host_id ELSE -host_id END) FROM replicas
+  WHERE blob_id = b.id) END
 """
 _CONTENT = " LEFT JOIN versions v ON v.id = {n}.version_id LEFT JOIN blobs b ON b.id = v.blob_id"
 _BY_ID = " ".join(("SELECT", _COLUMNS, "FROM nodes n", _CONTENT, "WHERE n.id = ?")).format(n="n")
@@ -112,8 +114,15 @@ def _node(key: Key, row: Row) -> Node:
         sha256,
         length,
         data,
-        tuple(map(int, hosts.split(","))) if hosts else (),
+        _holders(hosts) if hosts else (),
     )
+
+
+def _holders(text: str) -> tuple[int, ...]:
+    """Hosts out of a row: bad copies have a minus sign."""
+    found = tuple(map(int, text.split(",")))
+    good = tuple(number for number in found if number > 0)
+    return good or tuple(-number for number in found)
 
 
 def node_by_id(tx: Transaction, node_id: int, key: Key) -> Node | None:
