@@ -40,6 +40,7 @@ class HostTests(RulesCase):
         self.assertEqual((new.row.epoch, new.row.owner_id), (1, self.me.account_id))
         self.assertEqual((new.row.addresses, new.row.network), (("http://h:1",), "net"))
         self.assertEqual(host_rows.all_hosts(self.tx), [new.row])
+        self.assertNotIn(new.host_key, repr(new))
         self.assertNotIn(new.host_key, repr(self.tx.all("SELECT * FROM hosts")))
         found = host_rows.authenticate_host(self.tx, new.row.id, new.host_key)
         self.assertEqual(found, new.row)

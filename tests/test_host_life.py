@@ -31,6 +31,13 @@ class SessionTests(SynchronousTestCase):
         identity = msgspec.json.decode(kit.disk.peek("/pool/pigpen-host.json"), type=Identity)
         self.assertEqual(identity, Identity(7, "HOSTKEY", 1))
 
+    def test_keys_are_not_shown(self) -> None:
+        """Neither the host's key nor the account's gets into a log by a repr (A5)."""
+        kit = Kit(access_key="SECRET").start()
+        for thing in (kit.host.session.identity, kit.host._settings):
+            for secret in ("SECRET", "HOSTKEY"):
+                self.assertNotIn(secret, repr(thing))
+
     def test_next_start(self) -> None:
         """Later starts show the host's own key, need no access key, and get the next epoch."""
         kit = Kit().start()

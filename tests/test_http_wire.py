@@ -38,6 +38,18 @@ class RoundTripTests(SynchronousTestCase):
         for sample in SAMPLES:
             self.assertEqual(msgspec.json.decode(wire.encode(sample), type=type(sample)), sample)
 
+    def test_secrets_are_not_shown(self) -> None:
+        """Neither keys nor the ids of transfers get into a log by a repr (A5)."""
+        for sample in (
+            wire.Expectation(ID, "PUT", "b" * 64),
+            wire.ExpectationAnswer(ID, 204),
+            wire.Registered(1, 2, "c" * 64, host_key=ID),
+            wire.UploadOffer("w" * 64, ID, URL, 60, 3600, 100, alternatives=[wire.Target(ID, URL)]),
+            wire.DownloadOffer(5, '"x"', ID, "text/plain", 7, [wire.Source(URL, ID, 1)]),
+            wire.MadeKey("i", ID),
+        ):
+            self.assertEqual(repr(sample), f"<{type(sample).__name__}>")
+
     def test_newer_peer(self) -> None:
         """Fields we do not know are ignored, so that newer peers may say more."""
         for sample in SAMPLES:

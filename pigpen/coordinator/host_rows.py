@@ -60,6 +60,9 @@ class NewHost(msgspec.Struct, frozen=True):
     row: HostRow
     host_key: str = ""
 
+    def __repr__(self) -> str:
+        return f"<NewHost {self.row.id}>"
+
 
 _COLUMNS = (
     "id, owner_id, epoch, instance, state, since, seen, zone, network, addresses, target_size,"

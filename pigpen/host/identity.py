@@ -25,6 +25,9 @@ class Identity(msgspec.Struct, frozen=True):
     host_key: str = ""
     epoch: int = 0
 
+    def __repr__(self) -> str:
+        return f"<Identity {self.id}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
+from pigpen.http.wire import Private
 
 
-class HostSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class HostSettings(Private, kw_only=True, forbid_unknown_fields=True):
     """Sizes in bytes, times in seconds.
 
     ``addresses``: URLs under which clients and the coordinator reach this host. ``access_key``: of

@@ -47,6 +47,13 @@ MAX_BATCH = 1000
 MAX_BATCH_BYTES = 1024 * 1024
 
 
+class Private(Struct):
+    """Holds a secret or a transfer's id, so that a log or a traceback shows its kind only."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
 class Problem(Struct):
     """The body of every refusal and error."""
 
@@ -57,7 +64,7 @@ class Problem(Struct):
 # -- coordinator to host --------------------------------------------------------------------------
 
 
-class Expectation(Struct, omit_defaults=True, rename={"from_": "from"}):
+class Expectation(Private, omit_defaults=True, rename={"from_": "from"}):
     """The permission for one transfer (CLD-21)."""
 
     uuid: Id
@@ -85,7 +92,7 @@ class Expectation(Struct, omit_defaults=True, rename={"from_": "from"}):
     reason: Literal["user", "repair", "drain", "rebalance", "audit"] = "user"
 
 
-class ExpectationAnswer(Struct, omit_defaults=True):
+class ExpectationAnswer(Private, omit_defaults=True):
     """204 accepted or repeated; 404, 409, 429, 503, 507 as CLD-20. ``offset``: bytes of a PUT the
     host already has."""
 
@@ -112,7 +119,7 @@ class Registration(Struct, omit_defaults=True):
     pin: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{43}=\\Z")] | None = None
 
 
-class Registered(Struct, omit_defaults=True):
+class Registered(Private, omit_defaults=True):
     """``host_key`` only in the answer to POST /hosts. ``control``: the Bearer secret that the
     coordinator shows at this host in this epoch: HMAC-SHA256(cluster secret, "ID:EPOCH")."""
 
@@ -186,7 +193,7 @@ class HostStatus(Struct, omit_defaults=True):
 # -- to clients -----------------------------------------------------------------------------------
 
 
-class Target(Struct, omit_defaults=True):
+class Target(Private, omit_defaults=True):
     """Where to PUT. ``pin``: base64 SHA-256 of the host's public key, if strangers do not trust its
     certificate."""
 
@@ -195,7 +202,7 @@ class Target(Struct, omit_defaults=True):
     pin: str | None = None
 
 
-class UploadOffer(Struct, omit_defaults=True):
+class UploadOffer(Private, omit_defaults=True):
     """The JSON form of a write: PUT to ``url``. ``offset``: bytes the host has already."""
 
     write: Id
@@ -209,14 +216,14 @@ class UploadOffer(Struct, omit_defaults=True):
     alternatives: list[Target] = []
 
 
-class Source(Struct, omit_defaults=True):
+class Source(Private, omit_defaults=True):
     url: Url
     uuid: Id
     pri: int
     pin: str | None = None
 
 
-class DownloadOffer(Struct, omit_defaults=True):
+class DownloadOffer(Private, omit_defaults=True):
     """The JSON form of a read. ``digest``: SHA-256, hexadecimal. ``modified``: ms since 1970.
     An object that lies in the catalog comes itself instead, and with an ETag."""
 
@@ -321,7 +328,7 @@ class NewKey(Struct, omit_defaults=True):
     not_after: int | None = None
 
 
-class MadeKey(Struct, omit_defaults=True):
+class MadeKey(Private, omit_defaults=True):
     """``key`` is shown this once."""
 
     id: str
