@@ -136,6 +136,23 @@ class WrongTests(CommandLineCase):
         self.patch(sys, "stderr", stderr)
         return cli.run(line.split()), stderr.getvalue().splitlines()
 
+    def test_user_file(self) -> None:
+        """A mistake in ~/.pigpen: said before anything is asked of the network."""
+        path = os.path.join(self.home, ".pigpen")
+        for text, part in [
+            ("acesskey: x", "did you mean 'accesskey'?"),
+            ("coordinator: http://localhost", "no access key"),
+            ("accesskey: [x", "line"),
+        ]:
+            with open(path, "w") as file:
+                file.write(text)
+            os.chmod(path, 0o600)
+            error = self.assertRaises(ConfigError, cli._who, self.parse("ls")[1])
+            self.assertIn(part, error.message)
+            self.assertIn(path, error.message)
+        error = self.assertRaises(ConfigError, cli._who, self.parse("ls --config=nowhere")[1])
+        self.assertIn("nowhere", error.message)
+
     def test_usage(self) -> None:
         """Status 2, one sentence, and how the command is used."""
         for line, sentence, usage in [

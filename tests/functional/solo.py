@@ -86,13 +86,19 @@ class Solo:
         self.stop(signal.SIGKILL)
 
     def run(
-        self, command: str, data: bytes | None = None, *, status: int = 0
+        self,
+        command: str,
+        data: bytes | None = None,
+        *,
+        status: int = 0,
+        folder: Path | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
-        """A shell's command line; `pigpen` is found. :param status: that it must end with."""
+        """A shell's command line; `pigpen` is found. :param status: that it must end with.
+        :param folder: where it runs; None: at home."""
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command],
             env=self.environment,
-            cwd=self.home,
+            cwd=folder or self.home,
             input=data,
             capture_output=True,
             timeout=SECONDS,

@@ -5,35 +5,35 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import partial
+from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.functional.solo import Solo
+from tests.functional.processes import shared_solo
+from tests.functional.solo import Solo, free_ports
 
 
 class PipelineTests(SynchronousTestCase):
     timeout = 120
 
     def setUp(self) -> None:
-        self.solo = Solo(self.mktemp())
-        self.addCleanup(self.solo.stop)
-        self.solo.start()
-        self.key = (self.solo.pool / "access_key").read_text().strip()
-        folder = self.solo.home / "phil"
+        self.solo = shared_solo()
+        self.key = self.solo.access_key
+        self.home = Path(self.mktemp()).absolute()
+        self.run_ = partial(self.solo.run, folder=self.home)
+        folder = self.home / "phil"
         (folder / "sub").mkdir(parents=True)
         (folder / "letter").write_text("dear all\n")
         (folder / "sub" / "film").write_bytes(os.urandom(5_000_000))
         self.folder = folder
 
     def there_and_back(self, cipher: str) -> None:
-        run = self.solo.run
+        run = self.run_
         to_cloud = f"--coordinator={self.solo.url} -k {self.key}"
         name = "key/name/of/my/choosing"
-        run(
-            f"tar -c -C {self.solo.home} phil | openssl enc {cipher}"
-            f" | pigpen --put {name} {to_cloud}"
-        )
-        back = self.solo.home / "back"
+        run(f"tar -c -C {self.home} phil | openssl enc {cipher} | pigpen --put {name} {to_cloud}")
+        back = self.home / "back"
         back.mkdir()
         run(f"pigpen --get {name} {to_cloud} | openssl enc {cipher} -d | tar -x -C {back}")
         run(f"diff -r {self.folder} {back / 'phil'}")
@@ -51,18 +51,20 @@ class PipelineTests(SynchronousTestCase):
 
     def test_key_in_file(self) -> None:
         """``echo "accesskey: KEY" > ~/.pigpen`` is enough, and warns if others read it."""
-        run = self.solo.run
-        run("rm ~/.pigpen")
+        run = self.run_
+        (self.home / "home").mkdir()
+        there = f"export HOME={self.home}/home;"
         self.assertIn(
-            b"accesskey", run(f"pigpen account --coordinator={self.solo.url}", status=2).stderr
+            b"accesskey",
+            run(f"{there} pigpen account --coordinator={self.solo.url}", status=2).stderr,
         )
-        run(f'umask 022; echo "accesskey: {self.key}" > ~/.pigpen')
-        shown = run(f"pigpen account --coordinator={self.solo.url}")
+        run(f'{there} umask 022; echo "accesskey: {self.key}" > ~/.pigpen')
+        shown = run(f"{there} pigpen account --coordinator={self.solo.url}")
         self.assertIn(b"chmod 600", shown.stderr)
         self.assertIn(b"login     me", shown.stdout)
 
     def test_account(self) -> None:
-        shown = self.solo.run(f"pigpen account -k {self.key}").stdout.decode()
+        shown = self.run_(f"pigpen account -k {self.key}").stdout.decode()
         self.assertIn("login     me\n", shown)
         self.assertIn("quota     none\n", shown)
         self.assertNotIn(self.key, shown)
@@ -90,8 +92,11 @@ class PipelineTests(SynchronousTestCase):
 
     def test_host_and_gateway(self) -> None:
         """``--host DIR`` lends space and ``--runserver`` serves, each until it is stopped."""
-        from tests.functional.solo import free_ports
-
+        # a host that goes away is nothing for a cloud that others use
+        self.solo = Solo(str(self.home))
+        self.addCleanup(self.solo.stop)
+        self.solo.start()
+        self.key = (self.solo.pool / "access_key").read_text().strip()
         host_port, gateway_port = free_ports(2)
         with (self.solo.home / "more.log").open("w") as log:
             host = subprocess.Popen(
