@@ -107,7 +107,9 @@ class Session:
     def _stamped(self, receipt: wire.Receipt) -> wire.Receipt:
         """As it is sent now: in our epoch, its time told by the coordinator's clock."""
         stamped = msgspec.structs.replace(receipt, epoch=self.identity.epoch)
-        if receipt.waits is not None and self._link.heard is not None:
+        if self._link.heard is None:
+            stamped.waits = None
+        elif receipt.waits is not None:
             stamped.heard, moment = self._link.heard
             since = self._env.clock.seconds() - moment
             stamped.waits = min(since + receipt.waits, wire.MAX_SECONDS)
