@@ -139,6 +139,13 @@ def register_host(
     count = tx.one("SELECT count(*) FROM hosts WHERE owner_id = ?", owner_id)
     if count is not None and count[0] >= max_hosts:
         raise Conflict(reason=f"an account has at most {max_hosts} hosts")
+    host_id = _insert(tx, owner_id, registration, network, key)
+    return NewHost(find_host(tx, host_id), key)
+
+
+def _insert(
+    tx: Transaction, owner_id: int, registration: wire.Registration, network: str, key: str
+) -> int:
     host_id = _new_host_id(tx)
     tx.run(
         "INSERT INTO hosts (id, owner_id, key_sha256, epoch, instance, state, since, seen, zone,"
@@ -161,7 +168,7 @@ def register_host(
         tx.now,
         registration.pin,
     )
-    return NewHost(find_host(tx, host_id), key)
+    return host_id
 
 
 def _new_host_id(tx: Transaction) -> int:
