@@ -20,8 +20,6 @@ from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from pigpen.client.gateway import Gateway
-from pigpen.client.session import Session
 from pigpen.config import (
     DEFAULT_COORDINATOR,
     CoordinatorConfig,
@@ -31,12 +29,8 @@ from pigpen.config import (
     exposure,
     is_loopback,
 )
-from pigpen.coordinator.coordinator import Coordinator
-from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.env import Env
 from pigpen.errors import ConfigError, PigpenError
-from pigpen.host.host import Host
-from pigpen.host.settings import HostSettings
 from pigpen.http.message import Handler
 from pigpen.web.client import HttpClient
 from pigpen.web.server import HttpFactory
@@ -45,6 +39,9 @@ from pigpen.web.tls import self_signed_pin, tls_factory
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
     from twisted.python.failure import Failure
+
+    from pigpen.coordinator.coordinator import Coordinator
+    from pigpen.host.host import Host
 
 #: how long requests under way may go on when a service stops
 DRAIN_SECONDS = 10.0
@@ -182,10 +179,13 @@ def end(failure: Failure, fatal: Fatal) -> None:
     fatal(error)
 
 
-# -- making them ----------------------------------------------------------------------------------
+# -- making them: each imports its part only, as a process that needs one has no use for the others
 
 
 def make_host(env: Env, config: HostConfig, fatal: Fatal) -> HostService:
+    from pigpen.host.host import Host
+    from pigpen.host.settings import HostSettings
+
     check_listen(config)
     client = HttpClient(env)
     coordinator = config.coordinator or DEFAULT_COORDINATOR
@@ -204,6 +204,9 @@ def make_host(env: Env, config: HostConfig, fatal: Fatal) -> HostService:
 
 
 def make_coordinator(env: Env, config: CoordinatorConfig, fatal: Fatal) -> RedirectService:
+    from pigpen.coordinator.coordinator import Coordinator
+    from pigpen.coordinator.settings import CoordinatorSettings
+
     check_listen(config)
     client = HttpClient(env)
     settings = CoordinatorSettings(
@@ -215,6 +218,9 @@ def make_coordinator(env: Env, config: CoordinatorConfig, fatal: Fatal) -> Redir
 
 
 def make_gateway(env: Env, config: GatewayConfig, fatal: Fatal) -> GatewayService:
+    from pigpen.client.gateway import Gateway
+    from pigpen.client.session import Session
+
     if not is_loopback(config.interface):
         reason = "it asks for no login, so it listens on this machine only: --interface=127.0.0.1"
         raise ConfigError(path="the gateway", reason=reason)

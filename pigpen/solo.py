@@ -10,12 +10,12 @@ import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from pigpen.config import CoordinatorConfig, GatewayConfig, HostConfig, SoloConfig, load_user
-from pigpen.coordinator.coordinator import Coordinator
 from pigpen.env import Disk, Env
 from pigpen.errors import ConfigError, Conflict, PigpenError
 from pigpen.services import (
@@ -27,6 +27,9 @@ from pigpen.services import (
     make_host,
     own_url,
 )
+
+if TYPE_CHECKING:
+    from pigpen.coordinator.coordinator import Coordinator
 
 LOGIN = "me"
 KEY_FILE = "access_key"

@@ -26,6 +26,8 @@ _PROGRAM = [sys.executable, "-m", "pigpen.cli"]
 _BATCH = 1_000
 #: a host keeps at most so many live expectations of one account
 _PER_ACCOUNT = 500
+#: PUTs that are prepared for one round: all rounds' must fit into what a host keeps
+_PUTS = 20_000
 #: requests of one expectation, at most
 _REQUESTS = 10_000
 #: GETs that are prepared for one size, in all rounds
@@ -37,6 +39,10 @@ class PigpenHost(Server):
 
     name = "pigpen"
     durability = "SHA-256, fsync before the answer"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken = 0
 
     def start(self, folder: Path) -> None:
         self.folder = folder
@@ -82,9 +88,10 @@ class PigpenHost(Server):
         return self._expect(reads)
 
     def take(self, count: int, size: int) -> list[str]:
+        self._taken += 1  # what no earlier round used counts against its accounts for a while
         writes = (
-            _put(secrets.token_hex(32), size, f"writer {number // _PER_ACCOUNT}")
-            for number in range(count)
+            _put(secrets.token_hex(32), size, f"writer {self._taken}-{number // _PER_ACCOUNT}")
+            for number in range(min(count, _PUTS))
         )
         return self._expect(list(writes))
 
@@ -202,7 +209,7 @@ def _fields(lines: Sequence[str]) -> dict[str, str]:
 
 def _put(blob: str, size: int, account: str) -> dict[str, object]:
     return {"uuid": secrets.token_hex(32), "method": "PUT", "blob": blob, "length": size,
-            "write": secrets.token_hex(32), "start": 120, "account": account}  # fmt: skip
+            "write": secrets.token_hex(32), "start": 30, "account": account}  # fmt: skip
 
 
 def _parts(things: Sequence[dict[str, object]]) -> Iterator[Sequence[dict[str, object]]]:
