@@ -290,6 +290,7 @@ async def _coordinator(env: Env, options: Any) -> None:
     from pigpen import services
     from pigpen.client import console
 
+    tap.keep_private()
     part = services.make_coordinator(env, options.config, lambda error: None).part
     await part.start()
     try:
@@ -356,6 +357,7 @@ def run_service(options: Any) -> int:
 
     reactor: Any = any_reactor
     _log_to_stderr(options.section)
+    tap.keep_private()
     errors: list[PigpenError] = []
 
     def fatal(error: PigpenError) -> None:

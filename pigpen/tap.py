@@ -66,8 +66,14 @@ def makeService(options: Options) -> IService:
     from pigpen.system import SystemEnv
 
     sys.excepthook = _say
+    keep_private()
     chosen: Any = options.subOptions
     return make(SystemEnv(reactor), chosen, Ending(reactor), lambda _: None)
+
+
+def keep_private() -> None:
+    """Let only the owner of this process read what it writes: SQLite makes files by itself."""
+    os.umask(0o077)
 
 
 def make(

@@ -45,6 +45,9 @@ class Part:
         self._began = 0
         self.process: subprocess.Popen[bytes] | None = None
 
+    def log_to(self, name: str) -> None:
+        self._log = self._home / name
+
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it; returns at once."""
         folder = [] if self.folder is None else [str(self.folder)]
