@@ -1,6 +1,7 @@
 """A process that serves what the functional tests of the HTTP server ask for.
 
 python -m tests.functional.file_server FOLDER    prints the plain port and the TLS port
+python -m tests.functional.file_server FOLDER --hasty    with deadlines of a few seconds
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from pigpen.web.server import HttpFactory  # noqa: E402
 
 ENV = SystemEnv(reactor)
 FOLDER = sys.argv[1]
+HASTY = ServerLimits(
+    header_seconds=2, idle_seconds=2, body_rate_seconds=2, reader_seconds=4, linger_seconds=1
+)
+LIMITS = HASTY if "--hasty" in sys.argv else ServerLimits(linger_seconds=1)
 
 
 async def _zeros(length: int) -> AsyncGenerator[bytes, None]:
@@ -66,7 +71,7 @@ class FileServer:
 
 
 def main() -> None:
-    factory = HttpFactory(ENV, FileServer(), ServerLimits(linger_seconds=1))
+    factory = HttpFactory(ENV, FileServer(), LIMITS)
     certificate = trustme.CA().issue_cert("localhost")
     for name, blobs in (
         ("key", [certificate.private_key_pem]),
