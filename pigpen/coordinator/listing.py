@@ -108,7 +108,10 @@ class _Walk:
             if row is None:
                 levels.pop()
                 continue
-            yield self._line(level, row)
+            line = _line(level.prefix, row)
+            if row[7] is not None or row[8] is not None:
+                self._fill(line, level, row)
+            yield line
             if self._deep and row[3] is None:
                 levels.append(self._level(row[1], level.prefix + row[0], b""))
 
@@ -116,13 +119,10 @@ class _Walk:
         rows = self._tx.each(self._members, collection_id, after, *self._moment)
         return _Level(prefix, rows, self._extras.infinite(collection_id))
 
-    def _line(self, level: _Level, row: Row) -> wire.ListLine:
-        line = _line(level.prefix, row)
-        if row[7] is not None or row[8] is not None:
-            names = line.name.removesuffix("/").split("/")
-            key = Key((*self._top.key.names, *names), line.type == "collection")
-            self.size += self._extras.add(line, row[7:], key, level.locks)
-        return line
+    def _fill(self, line: wire.ListLine, level: _Level, row: Row) -> None:
+        names = line.name.removesuffix("/").split("/")
+        key = Key((*self._top.key.names, *names), line.type == "collection")
+        self.size += self._extras.add(line, row[7:], key, level.locks)
 
 
 def _path_to(
