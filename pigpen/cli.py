@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.python import usage
@@ -319,32 +320,14 @@ COMMANDS: dict[str, Callable[[Env, Any], Coroutine[Any, Any, None]]] = {
 
 
 def _log_to_stderr(section: str) -> None:
-    """What an operator reads. Solo is for a person, who is told by a banner how it is."""
-    from twisted.logger import (
-        FileLogObserver,
-        LogLevel,
-        eventAsText,
-        globalLogBeginner,
-        textFileLogObserver,
-    )
+    """What an operator reads. Solo is for a person, whom a banner tells how it is."""
+    from twisted.logger import FileLogObserver, globalLogBeginner, textFileLogObserver
 
+    from pigpen.client.console import log_line
+
+    observer: Any = FileLogObserver(sys.stderr, partial(log_line, quiet=section == "solo"))
     if "PIGPEN_DEBUG" in os.environ:
-        globalLogBeginner.beginLoggingTo(
-            [textFileLogObserver(sys.stderr)], redirectStandardIO=False
-        )
-        return
-    least = LogLevel.warn if section == "solo" else LogLevel.info
-
-    def text(event: Any) -> str | None:
-        level = event["log_level"]
-        ours = str(event.get("log_namespace", "")).startswith("pigpen.")
-        if level < (least if ours else LogLevel.warn):
-            return None
-        mark = "" if level is LogLevel.info else f"{level.name}: "
-        stamp, _, said = eventAsText(event, includeSystem=False).partition(" ")
-        return f"{stamp} {mark}{said}\n"
-
-    observer = FileLogObserver(sys.stderr, text)
+        observer = textFileLogObserver(sys.stderr)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 

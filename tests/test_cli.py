@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from typing import Any
 
@@ -179,6 +180,24 @@ class HelpTests(CommandLineCase):
         found.parseOptions(["put", "a"])
         inner = str(found.subOptions)
         self.assertTrue(inner.startswith("Usage: pigpen put [options] KEY [FILE]\n"), inner)
+
+
+class StartTests(CommandLineCase):
+    def test_imports_little(self) -> None:
+        """put and get start without the modules of services, bars and metrics."""
+        script = (
+            "import sys\n"
+            "from pigpen import cli\n"
+            "from pigpen.client import commands, console, progress\n"
+            "from pigpen.web.client import HttpClient\n"
+            "names = {name.split('.')[0] for name in sys.modules} | set(sys.modules)\n"
+            "print(names & {'rich', 'prometheus_client', 'lxml', 'sqlite3', 'httptools',"
+            " 'pigpen.services', 'pigpen.host', 'pigpen.coordinator'})"
+        )
+        root = os.path.dirname(os.path.dirname(cli.__file__))
+        command = [sys.executable, "-c", script]
+        said = subprocess.run(command, env={"PYTHONPATH": root}, capture_output=True, text=True)
+        self.assertEqual(said.stdout, "set()\n", said.stderr)
 
 
 class ExposedKeyTests(CommandLineCase):

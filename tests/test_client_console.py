@@ -6,6 +6,8 @@ import io
 import os
 import sys
 
+from twisted.logger import LogLevel
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.client import console
@@ -129,3 +131,33 @@ class ShowTests(SynchronousTestCase):
         """With nobody to tell, it is not told."""
         self.patch(sys, "stderr", None)
         console.complain("line")
+
+
+class LogLineTests(SynchronousTestCase):
+    def line(self, level: LogLevel, namespace: str, *, quiet: bool = False) -> str | None:
+        event = {"log_level": level, "log_namespace": namespace, "log_time": 0.0,
+                 "log_format": "host {id} is online", "id": 7}  # fmt: skip
+        return console.log_line(event, quiet=quiet)
+
+    def test_ours(self) -> None:
+        """When, and what; the names of our classes are nothing to an operator."""
+        line = self.line(LogLevel.info, "pigpen.host.session.Session")
+        self.assertRegex(str(line), r"^[-0-9]+T[:0-9]+[+-][0-9]+ host 7 is online\n$")
+        self.assertIn(" warn: host 7", str(self.line(LogLevel.warn, "pigpen.host")))
+
+    def test_others(self) -> None:
+        """Of Twisted only what is wrong."""
+        for namespace in ("-", "twisted.internet.base", "pigpenlike"):
+            self.assertIsNone(self.line(LogLevel.info, namespace))
+            self.assertIsNotNone(self.line(LogLevel.critical, namespace))
+
+    def test_quiet(self) -> None:
+        """Of solo as well."""
+        self.assertIsNone(self.line(LogLevel.info, "pigpen.host", quiet=True))
+        self.assertIsNotNone(self.line(LogLevel.warn, "pigpen.host", quiet=True))
+
+    def test_failure(self) -> None:
+        """The operator gets the traceback of what should not happen."""
+        event = {"log_level": LogLevel.critical, "log_namespace": "pigpen.x", "log_time": 0.0,
+                 "log_format": "failed", "log_failure": Failure(ValueError("why"))}  # fmt: skip
+        self.assertIn("ValueError: why", str(console.log_line(event, quiet=True)))

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TextIO
 
+from twisted.logger import LogEvent, LogLevel, eventAsText
+
 from pigpen.client.inputs import FileInput, Input, PipeInput, ThreadBody
 from pigpen.client.outputs import pour, save
 from pigpen.env import Env
@@ -177,6 +179,20 @@ def _on_stdout(step: Callable[[TextIO], Any]) -> None:
         raise
     except OSError as error:
         raise _failed("write", "standard output", error) from None
+
+
+def log_line(event: LogEvent, *, quiet: bool) -> str | None:
+    """How an operator reads an event; None: not at all, as with what Twisted says of its ports.
+
+    :param quiet: only what is wrong.
+    """
+    level = event.get("log_level") or LogLevel.info
+    ours = str(event.get("log_namespace", "")).startswith("pigpen.")
+    if level < (LogLevel.info if ours and not quiet else LogLevel.warn):
+        return None
+    mark = "" if level is LogLevel.info else f"{level.name}: "
+    stamp, _, said = eventAsText(event, includeSystem=False).partition(" ")
+    return f"{stamp} {mark}{said}\n"
 
 
 def hide_key(arguments: list[str], set_title: Callable[[str], Any]) -> None:
