@@ -345,7 +345,8 @@ def run_service(options: Any) -> int:
 
     def fatal(error: PigpenError) -> None:
         errors.append(error)
-        reactor.callWhenRunning(lambda: reactor.running and reactor.stop())
+        if len(errors) == 1:  # a reactor can be stopped once
+            reactor.callWhenRunning(lambda: reactor.running and reactor.stop())
 
     try:
         service = tap.make(SystemEnv(reactor), options, fatal, announce)

@@ -44,8 +44,13 @@ class Ending:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self._ended = False
 
     def __call__(self, error: PigpenError) -> None:
+        """The first reason counts; others are its consequence."""
+        if self._ended:
+            return
+        self._ended = True
         self.log.critical("cannot start: {reason}", reason=error.message)
         if sys.__stderr__ is not None:  # twistd's own stderr goes to the log
             sys.__stderr__.write(f"pigpen: {error.message}\n")

@@ -167,3 +167,28 @@ class ResourceTests(SynchronousTestCase):
         done = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": root})
         self.assertEqual(done.returncode, 0)
         self.assertRaises(AttributeError, getattr, pigpen, "nothing")
+
+
+class EndingTests(SynchronousTestCase):
+    def test_once(self) -> None:
+        """Two parts that cannot start for one reason: one line, one stop."""
+        written: list[str] = []
+        exits: list[object] = []
+        self.patch(sys, "__stderr__", type("Stderr", (), {"write": written.append}))
+        self.patch(tap, "atexit", type("Exit", (), {"register": lambda *what: exits.append(what)}))
+        reactor = StoppingReactor()
+        ending = tap.Ending(reactor)
+        ending(NotFound())
+        ending(NotFound())
+        self.assertEqual((reactor.stops, len(written), len(exits)), (1, 1, 1))
+
+
+class StoppingReactor:
+    running = True
+    stops = 0
+
+    def callWhenRunning(self, function: Any) -> None:
+        function()
+
+    def stop(self) -> None:
+        self.stops += 1
