@@ -81,6 +81,21 @@ class RequestTests(SynchronousTestCase):
         )
         self.assertEqual(dict(handler.requests[4].headers), {"Host": "a", "X": "z"})
 
+    def test_fields_that_repeat_with_a_body(self) -> None:
+        """Each request has its own body, whether it comes with its head, in parts, or later."""
+        handler = Recorder()
+        transport = Server(handler).connect()
+        head = b"PUT /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+        transport.send(head % 1 + b"abc")
+        transport.send(head % 2 + b"def" + head % 3 + b"g")
+        transport.send(b"hi")
+        transport.send(head % 4)
+        transport.send(b"jkl" + head % 5 + b"mno")
+        bodies = [b"abc", b"def", b"ghi", b"jkl", b"mno"]
+        expected = [("PUT", f"/{number}", body) for number, body in enumerate(bodies, 1)]
+        self.assertEqual(handler.seen, expected)
+        self.assertEqual(statuses(transport), [200] * 5)
+
     def test_bad_keys_are_refused_and_the_connection_stays(self) -> None:
         """A key that cannot be used is a 400 or 414 in JSON; the next request is served."""
         handler = Recorder()

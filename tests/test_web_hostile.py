@@ -192,6 +192,11 @@ TABLE: dict[str, list[tuple[str, bytes]]] = {
         ("S1", G + END + line(b"CONNECT / HTTP/1.1")),
         ("S1", G + END + b"Host: a\r\n\r\n"),
         ("S1", G + END + END + b"Host: a\r\n\r\n"),
+        ("A3", (P + CL % len(SMUGGLED) + END + SMUGGLED) * 3),
+        ("A3", (P + CL % 3 + END + b"abc") * 2 + P + CL % 2 + END + b"ab"),
+        ("A2", chunk(b"3\r\nabc\r\n0\r\n\r\n") * 2),
+        ("A2", P + CL % 3 + END + b"abc" + G + CL % 3 + END + b"abc"),
+        ("S1", P + CL % 3 + END + b"abc" + line(b"PUT /x HTTP/1.0 ")),
     ],
     "size": [
         ("R", b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"),
