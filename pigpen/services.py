@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 #: how long requests under way may go on when a service stops
 DRAIN_SECONDS = 10.0
 
+#: connections that may wait to be accepted. With Twisted's 50 a crowd that comes at once is told
+#: nothing, and its systems try again after 1, 3, 7, 15 s; the system's own limit holds as well
+BACKLOG = 1024
+
 
 class Part(Protocol):
     """A coordinator, a host, a gateway."""
@@ -107,7 +111,9 @@ class PartService(MultiService):
         if listen.certificate is not None and listen.private_key is not None:
             factory = tls_factory(self._env, listen.certificate, listen.private_key, factory)
         interface = quoteStringArgument(listen.interface)
-        endpoint = self._env.server_endpoint(f"tcp:{listen.port}:interface={interface}")
+        endpoint = self._env.server_endpoint(
+            f"tcp:{listen.port}:interface={interface}:backlog={BACKLOG}"
+        )
         ports: list[IListeningPort] = []
         errors: list[Failure] = []
         _ = endpoint.listen(factory).addCallbacks(ports.append, errors.append)

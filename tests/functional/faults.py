@@ -32,7 +32,7 @@ def strace(pid: int, call: str, fault: str) -> Iterator[None]:
     finally:
         tracer.terminate()
         try:
-            tracer.communicate(timeout=2)
+            tracer.communicate(timeout=0.3)
         except subprocess.TimeoutExpired:  # it waits for threads that died under it
             tracer.kill()
             tracer.communicate()

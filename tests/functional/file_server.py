@@ -82,7 +82,7 @@ def main() -> None:
     context = ssl.DefaultOpenSSLContextFactory(
         os.path.join(FOLDER, "key"), os.path.join(FOLDER, "chain")
     )
-    plain = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+    plain = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")  # type: ignore[attr-defined]
     secure = reactor.listenSSL(0, factory, context, interface="127.0.0.1")  # type: ignore[attr-defined]
     sys.stdout.write(f"{plain.getHost().port} {secure.getHost().port}\n")
     sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -115,6 +116,25 @@ class SlowTests(SynchronousTestCase):
         until(lambda: sum(map(closed, more)) >= 100)
         until(lambda: all(map(closed, more)))
         self.serves()
+
+
+class CrowdTests(SynchronousTestCase):
+    def test_crowd(self) -> None:
+        """Hundreds come in one moment, while the coordinator does something else: nobody is left
+        to the retries of his own system, which come after 1, 3, 7 seconds."""
+        cloud = Cloud(self.mktemp())
+        self.addCleanup(cloud.stop)
+        cloud.coordinator.start()
+        assert cloud.coordinator.process is not None
+        cloud.coordinator.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        crowd = [connect(cloud.coordinator.port) for _ in range(300)]
+        self.assertLess(time.monotonic() - began, 1)
+        cloud.coordinator.process.send_signal(signal.SIGCONT)
+        for one in crowd:
+            with one:
+                one.sendall(b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n")
+                self.assertEqual(one.recv(12), b"HTTP/1.1 200")
 
 
 class DescriptorTests(SynchronousTestCase):
