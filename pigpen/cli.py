@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 from twisted.python import usage
 
 from pigpen import tap
+from pigpen.command_options import CommandOptions, translated
 from pigpen.config import exposure
 from pigpen.errors import BadKey, ConfigError, OutcomeUnknown, PigpenError
-from pigpen.options import (
-    CommandOptions,
-    Misused,
-    ServiceOptions,
-    load_user,
-    translated,
-    user_path,
-)
+from pigpen.options import Misused, ServiceOptions, load_user, user_path
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -72,7 +66,7 @@ def run(arguments: list[str]) -> int:
             complain(options.hint(), who="")
         return USAGE
     chosen: Any = options.subOptions
-    if isinstance(chosen, ServiceOptions) and not chosen.get("make-account"):
+    if isinstance(chosen, ServiceOptions) and not getattr(chosen, "task", None):
         return run_service(chosen)
     return run_command(options.subCommand or "", chosen)
 
@@ -295,7 +289,12 @@ async def _coordinator(env: Env, options: Any) -> None:
     part = services.make_coordinator(env, options.config, lambda error: None).part
     await part.start()
     try:
-        console.show(await part.make_account(options["make-account"]))
+        if options.task == "make-account":
+            console.show(await part.make_account(options[options.task], options.quota()))
+        elif options.task == "add-key":
+            console.show(await part.add_key(options[options.task], "operator"))
+        else:
+            await part.set_quota(options[options.task], options.quota())
     finally:
         await part.stop()
 

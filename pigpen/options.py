@@ -70,7 +70,7 @@ class Interleaved(usage.Options):
         try:
             found, rest = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
         except getopt.error as error:
-            raise _misused(error, self.longOpt) from None
+            raise misused(error, self.longOpt) from None
         first: list[str] = []
         for name, value in found:
             if not name.startswith("--"):
@@ -87,7 +87,7 @@ class Interleaved(usage.Options):
         sys.exit(0)
 
 
-def _misused(error: getopt.error, known: Iterable[str]) -> Misused:
+def misused(error: getopt.error, known: Iterable[str]) -> Misused:
     """What getopt says, in the form of our other sentences."""
     name = f"--{error.opt}" if len(error.opt) > 1 else f"-{error.opt}"
     if "requires argument" in error.msg:
@@ -224,145 +224,6 @@ SERVICES: Rows = [
     ["runserver", None, GatewayOptions, "serve the cloud to this machine"],
     ["solo", None, SoloOptions, "all of it in one process"],
 ]
-
-
-# -- of the command pigpen -------------------------------------------------------------------------
-
-STATUS_HELP = """\
-Status at the end: 0 done; 1 failed or refused; 2 the command line or a configuration file is wrong;
-3 it is not known whether it was stored; 130 interrupted; 141 nobody read the output to its end."""
-
-#: the spellings of the first pigpen, and what they are now
-OLDER = {
-    "--put": "put",
-    "--get": "get",
-    "--host": "host",
-    "--runserver": "runserver",
-    "--account": "account",
-}
-
-
-class CloudOptions(Interleaved):
-    """Of a command that talks with the cloud."""
-
-    optParameters = parameters(*CLOUD, ("config", None, "Read this file instead of ~/.pigpen."))
-    optFlags: ClassVar[Rows] = [TRUSTED]
-
-
-class PutOptions(CloudOptions):
-    synopsis = "[options] KEY [FILE]"
-    arguments: ClassVar[dict[str, Any]] = {"key": REQUIRED, "file": "-"}
-    longdesc = "Store FILE, or standard input, under KEY. " + STATUS_HELP
-    optParameters = parameters(("type", "t", "Content type, for readers over HTTP."))
-    optFlags: ClassVar[Rows] = [["new", "n", "Only if nothing is stored there yet."]]
-
-
-class GetOptions(CloudOptions):
-    synopsis = "[options] KEY [FILE]"
-    arguments: ClassVar[dict[str, Any]] = {"key": REQUIRED, "file": "-"}
-    longdesc = (
-        "Write what is stored under KEY to FILE, or to standard output. FILE gets its name when it"
-        " is complete and its SHA-256 is right. " + STATUS_HELP
-    )
-
-
-class ListOptions(CloudOptions):
-    synopsis = "[options] [KEY]"
-    arguments: ClassVar[dict[str, Any]] = {"key": "/"}
-    longdesc = "Show the names below KEY, or all. " + STATUS_HELP
-    optFlags: ClassVar[Rows] = [
-        ["long", "l", "Size and time as well."],
-        ["recursive", "r", "All levels."],
-    ]
-
-
-class RemoveOptions(CloudOptions):
-    synopsis = "[options] KEY"
-    arguments: ClassVar[dict[str, Any]] = {"key": REQUIRED}
-    longdesc = "Remove what is stored under KEY. " + STATUS_HELP
-    optFlags: ClassVar[Rows] = [["recursive", "r", "A collection, with all in it."]]
-
-
-class AccountOptions(CloudOptions):
-    longdesc = "Show the account: what it stores, its quota, its access keys. " + STATUS_HELP
-    optParameters = parameters(
-        ("new-key", None, "Make another access key with this label, and print it."),
-        ("delete-key", None, "End the access key of this id."),
-    )
-
-
-class OperatorOptions(CoordinatorOptions):
-    """As for twistd, and what an operator does while the coordinator is stopped."""
-
-    optParameters = parameters(
-        ("make-account", None, "Make an account of this login, print its access key, and end.")
-    )
-
-    def _given(self) -> dict[str, object]:
-        given = super()._given()
-        given.pop("make_account", None)
-        return given
-
-
-class CommandOptions(usage.Options):
-    """Of ``pigpen``."""
-
-    longdesc = (
-        "`pigpen COMMAND --help` tells more. The older spellings --put KEY, --get KEY, --host DIR"
-        " and --runserver work as well. " + STATUS_HELP
-    )
-    subCommands: ClassVar[Rows] = [
-        ["put", None, PutOptions, "store a file or standard input"],
-        ["get", None, GetOptions, "fetch to a file or standard output"],
-        ["ls", None, ListOptions, "list names"],
-        ["rm", None, RemoveOptions, "remove"],
-        ["account", None, AccountOptions, "show the account, change its access keys"],
-        ["coordinator", None, OperatorOptions, "know accounts, names and hosts"],
-        *[row for row in SERVICES if row[0] != "coordinator"],
-    ]
-
-    opt_version = Interleaved.opt_version
-
-    def getSynopsis(self) -> str:
-        return "Usage: pigpen" if self.subCommand else "Usage: pigpen COMMAND [options] ..."
-
-    def parseOptions(self, options: list[str] | None = None) -> None:
-        given = sys.argv[1:] if options is None else options
-        names = [row[0] for row in self.subCommands]
-        command = given[0] if given else "-"
-        if not command.startswith("-") and command not in names:
-            near = did_you_mean(command, names)
-            raise Misused(f"there is no command '{command}'{near and f'; did you mean {near}?'}")
-        try:
-            super().parseOptions(given)
-        except usage.UsageError as error:
-            if isinstance(error.__context__, getopt.error) and not isinstance(error, Misused):
-                raise _misused(error.__context__, self.longOpt) from None
-            raise
-
-    def postOptions(self) -> None:
-        if self.subCommand is None:
-            raise Misused("say what to do")
-
-    def hint(self) -> str:
-        """One line for somebody who misused it."""
-        chosen: usage.Options = self.subOptions if self.subCommand else self
-        command = f"pigpen {self.subCommand}" if self.subCommand else "pigpen"
-        return f"{chosen.getSynopsis()}   (try `{command} --help`)"
-
-
-def translated(arguments: list[str]) -> list[str]:
-    """A command line in today's spelling: ``-k K --put KEY`` becomes ``put -k K KEY``."""
-    if not arguments or not arguments[0].startswith("-"):
-        return arguments
-    for place, one in enumerate(arguments):
-        name, equals, value = one.partition("=")
-        if name in OLDER:
-            rest = [value] if equals else []
-            return [OLDER[name], *arguments[:place], *rest, *arguments[place + 1 :]]
-        if one in OLDER.values():  # `pigpen -k K account`
-            return [one, *arguments[:place], *arguments[place + 1 :]]
-    return arguments
 
 
 # -- ~/.pigpen -------------------------------------------------------------------------------------

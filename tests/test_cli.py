@@ -9,11 +9,12 @@ import sys
 from typing import Any
 
 from twisted.internet.defer import CancelledError
+from twisted.python.usage import UsageError
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen import cli, options
+from pigpen import cli, command_options
 from pigpen.client.console import complain, hide_key
 from pigpen.errors import BadKey, ConfigError, NotFound, OutcomeUnknown
 
@@ -41,8 +42,8 @@ class CommandLineCase(SynchronousTestCase):
         self.patch(os, "environ", {"PIGPEN_HOME": self.home, "HOME": self.home})
 
     def parse(self, line: str) -> tuple[str, Any]:
-        found = options.CommandOptions()
-        found.parseOptions(options.translated(line.split()))
+        found = command_options.CommandOptions()
+        found.parseOptions(command_options.translated(line.split()))
         return found.subCommand, found.subOptions
 
     def wrong(self, line: str) -> str:
@@ -52,7 +53,7 @@ class CommandLineCase(SynchronousTestCase):
 class SpellingTests(CommandLineCase):
     def test_translated(self) -> None:
         for typed, today in SPELLINGS:
-            self.assertEqual(options.translated(typed.split()), today.split(), typed)
+            self.assertEqual(command_options.translated(typed.split()), today.split(), typed)
 
     def test_put_get(self) -> None:
         """The first README's put and get read the key and the access key, in any order."""
@@ -172,10 +173,37 @@ class WrongTests(CommandLineCase):
         self.assertEqual((status, len(said)), (2, 1), said)
 
 
+class OperatorTests(CommandLineCase):
+    def operator(self, line: str) -> command_options.OperatorOptions:
+        found = command_options.CommandOptions()
+        found.parseOptions(f"coordinator {self.home} {line}".split())
+        assert isinstance(found.subOptions, command_options.OperatorOptions)
+        return found.subOptions
+
+    def test_tasks(self) -> None:
+        """An operator makes accounts, replaces lost keys and changes quotas."""
+        for line, task, quota in [
+            ("", None, None),
+            ("--make-account=ann", "make-account", None),
+            ("--make-account=ann --quota=10G", "make-account", 10 * 2**30),
+            ("--add-key=ann", "add-key", None),
+            ("--set-quota=ann --quota=500M", "set-quota", 500 * 2**20),
+            ("--set-quota=ann --quota=none", "set-quota", None),
+        ]:
+            found = self.operator(line)
+            self.assertEqual((found.task, found.quota()), (task, quota), line)
+
+    def test_misused(self) -> None:
+        """What makes no sense together changes nothing."""
+        for line in ("--make-account=a --add-key=a", "--quota=1G", "--add-key=a --quota=1G",
+                     "--set-quota=a --quota=much"):  # fmt: skip
+            self.assertRaises(UsageError, self.operator, line)
+
+
 class HelpTests(CommandLineCase):
     def test_begins(self) -> None:
         """The help begins with what to type."""
-        found = options.CommandOptions()
+        found = command_options.CommandOptions()
         self.assertTrue(str(found).startswith("Usage: pigpen COMMAND [options] ...\n"), found)
         found.parseOptions(["put", "a"])
         inner = str(found.subOptions)

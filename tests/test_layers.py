@@ -21,7 +21,7 @@ LAYERS = (
     {"http"},
     {"stores", "web"},
     {"host", "coordinator", "client", "dav"},
-    {"services", "solo", "options"},
+    {"services", "solo", "options", "command_options"},
     {"tap", "cli"},
 )
 #: they talk HTTP, so they never import each other

@@ -133,7 +133,7 @@ class ProgramTests(SynchronousTestCase):
 
     def test_commands(self) -> None:
         """Each `pigpen COMMAND` of the README is one the program knows."""
-        from pigpen.options import CommandOptions
+        from pigpen.command_options import CommandOptions
 
         known = {row[0] for row in CommandOptions.subCommands}
         used = set(re.findall(r"(?:^ {4}(?:\$ )?|\| )pigpen ([a-z]+)\b", README, re.MULTILINE))
