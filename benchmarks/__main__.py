@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.cases import CLOUD_CASES, HTTP_CASES, Case, Scale
+from benchmarks.cases import CLOUD_CASES, HTTP_CASES, STORE_CASES, Case, Scale
 from benchmarks.peers import MakePeer, Peer
 from benchmarks.peers.apache import Apache
 from benchmarks.peers.nginx import Nginx
@@ -23,6 +23,7 @@ from benchmarks.report import Figure, Outcome, table, write_json
 
 HTTP_PEERS: Sequence[MakePeer] = (PigpenHost, Nginx, Apache, Rclone)
 CLOUD_PEERS: Sequence[MakePeer] = (PigpenCloud, Tahoe, Seaweed)
+STORE_PEERS: Sequence[MakePeer] = (PigpenCloud, Apache)
 RESULTS = Path(__file__).parent / "results"
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -126,6 +127,7 @@ def main(arguments: Sequence[str]) -> int:
         scale = scale_of(chosen, folder)
         bench = Bench(scale, chosen.only, chosen.peers)
         bench.run(HTTP_PEERS, HTTP_CASES)
+        bench.run(STORE_PEERS, STORE_CASES)
         bench.run(CLOUD_PEERS, CLOUD_CASES)
     facts: dict[str, object] = {
         "started": int(began),

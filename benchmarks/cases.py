@@ -119,3 +119,9 @@ CLOUD_CASES = (
     Case("cloud-put-big", "PUT of one large object", "MiB/s", _big_put, {"Tahoe-LAFS": 20}),
     Case("cloud-put-1k", "PUT of 1 KiB, 32 connections", "1/s", _small_put, {"Tahoe-LAFS": 20}),
 )  # fmt: skip
+
+#: an object of up to 4 KiB lies in the catalog: what a small PUT costs whoever stores it
+STORE_CASES = (
+    Case("store-1k", "PUT of 1 KiB into the cloud, 32 connections", "1/s", _small_put,
+         {"Apache": 1.0}),
+)  # fmt: skip

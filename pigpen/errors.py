@@ -89,6 +89,12 @@ class NotFound(PigpenError):
     code = "not-found"
 
 
+class NoAccount(NotFound):
+    """There is no account of the login {login}."""
+
+    code = "no-account"
+
+
 class MethodNotAllowed(PigpenError):
     """{method} is not possible here; allowed: {allow}."""
 

@@ -9,7 +9,6 @@ import sys
 from typing import Any
 
 from twisted.internet.defer import CancelledError
-from twisted.python.usage import UsageError
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase

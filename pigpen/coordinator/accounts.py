@@ -12,7 +12,7 @@ import msgspec
 from pigpen.coordinator.access_keys import AccessKey, make_access_key
 from pigpen.coordinator.credentials import Credentials
 from pigpen.coordinator.transaction import Transaction
-from pigpen.errors import BadRequest, Conflict, NotFound, QuotaExceeded, Unauthorized
+from pigpen.errors import BadRequest, Conflict, NoAccount, NotFound, QuotaExceeded, Unauthorized
 from pigpen.http import wire
 
 MAX_KEYS: Final = 32
@@ -71,10 +71,10 @@ def make_account(
 
 
 def find_account(tx: Transaction, login: str) -> int:
-    """The id of an account. :raises NotFound: there is none."""
+    """The id of an account. :raises NoAccount: there is none."""
     row = tx.one("SELECT id FROM accounts WHERE login = ?", login)
     if row is None:
-        raise NotFound
+        raise NoAccount(login=login)
     account_id: int = row[0]
     return account_id
 

@@ -126,11 +126,11 @@ class Coordinator:
         return await self._catalog.write(_make_account, login, quota)
 
     async def add_key(self, login: str, label: str = "") -> str:
-        """One more access key for an account. :raises NotFound: there is no such account."""
+        """One more access key for an account. :raises NoAccount: there is none."""
         return await self._catalog.write(_add_key, login, label)
 
     async def set_quota(self, login: str, quota: int | None) -> None:
-        """Change an account's quota in bytes; None: no limit. :raises NotFound: no such account."""
+        """Change an account's quota in bytes; None: no limit. :raises NoAccount: there is none."""
         await self._catalog.write(_set_quota, login, quota)
 
     @property
