@@ -1,4 +1,4 @@
-"""A coordinator and two hosts in memory, behind the `Http` that clients use; it can fail on demand.
+"""A coordinator and two hosts in memory, behind the `Sender` that clients use; it can fail on demand.
 
 The real ones answer the same way: tests/functional runs the client against them.
 """
@@ -9,7 +9,6 @@ import hashlib
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-from pigpen.client.session import Http
 from pigpen.errors import ConnectFailed, ConnectionLost
 from pigpen.http import wire
 from pigpen.http.answers import NDJSON, json_answer
@@ -17,6 +16,7 @@ from pigpen.http.body import Body, BytesBody, StreamBody
 from pigpen.http.fields import format_digest
 from pigpen.http.message import Headers, Response
 from pigpen.http.ranges import parse_range
+from pigpen.web.sender import Sender
 
 KEY = "pp_test"
 COORDINATOR = "http://coordinator:2573"
@@ -81,6 +81,7 @@ class FakeCloud:
         headers: Headers | None = None,
         body: Body | None = None,
         pin: str | None = None,
+        repeatable: bool = False,
     ) -> Response:
         headers = Headers() if headers is None else headers
         body = BytesBody() if body is None else body
@@ -273,4 +274,4 @@ def problem(status: int, code: str, message: str = "no") -> Response:
 
 
 _problem = problem
-_is_http: type[Http] = FakeCloud
+_is_sender: type[Sender] = FakeCloud

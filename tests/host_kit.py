@@ -61,6 +61,7 @@ class FakeCoordinator:
         *,
         headers: Headers | None = None,
         body: Body | None = None,
+        pin: str | None = None,
         repeatable: bool = False,
     ) -> Response:
         path = url.removeprefix("http://coordinator:2573")

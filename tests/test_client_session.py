@@ -34,6 +34,7 @@ class Canned:
         headers: Headers | None = None,
         body: Body | None = None,
         pin: str | None = None,
+        repeatable: bool = False,
     ) -> Response:
         self.asked.append((method, url, headers or Headers()))
         return self.answers.pop(0)

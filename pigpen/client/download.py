@@ -41,7 +41,7 @@ from pigpen.http.ranges import ByteRange, parse_content_range
 async def open_download(session: Session, key: Key, conditions: Headers | None = None) -> Download:
     """Ask for the version that a key names now.
 
-    :raises Refused: there is none, or a condition does not hold. :raises NoAnswer: see `Http`.
+    :raises Refused: there is none, or a condition does not hold. :raises NoAnswer: see `Sender`.
     """
     attempts = Attempts(session.env)
     while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -16,6 +16,7 @@ from pigpen.http.answers import JSON, NDJSON
 from pigpen.http.body import Body, BytesBody, read_all
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
+from pigpen.web.sender import Sender
 
 T = TypeVar("T")
 
@@ -24,23 +25,6 @@ MAX_ANSWER_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 
 _ACCESS_KEY = re.compile(r"[!-~]{1,1000}")
-
-
-class Http(Protocol):
-    """What a session needs of an HTTP client; it follows no redirect."""
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Headers | None = None,
-        body: Body | None = None,
-        pin: str | None = None,
-    ) -> Response:
-        """:raises NoAnswer: connecting failed, the peer was silent, or it broke off."""
-
-    async def close(self) -> None: ...
 
 
 def check_coordinator(url: str) -> str:
@@ -62,7 +46,7 @@ class Session:
     def __init__(
         self,
         env: Env,
-        http: Http,
+        http: Sender,
         coordinator: str,
         access_key: str,
         login: str | None = None,
@@ -131,7 +115,7 @@ class Session:
     ) -> Response:
         """A request for an object or collection: an answer below 300.
 
-        :raises Refused: any other answer. :raises NoAnswer: see `Http`.
+        :raises Refused: any other answer. :raises NoAnswer: see `Sender`.
         """
         if self._login is None:
             await self.account()

@@ -12,13 +12,14 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from pigpen.coordinator.expecting import ExpectLane, Sender
+from pigpen.coordinator.expecting import ExpectLane
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.secrets import ClusterSecret
 from pigpen.coordinator.settings import ACKNOWLEDGE_SECONDS, DUPLICATES_SECONDS, REDIRECT_SECONDS
 from pigpen.errors import NoAnswer
 from pigpen.http import wire
+from pigpen.web.sender import Sender
 
 Make = Callable[[Host], wire.Expectation]
 

@@ -20,7 +20,6 @@ from pigpen.coordinator.announcer import Announcer
 from pigpen.coordinator.catalog import Catalog
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.expecting import Sender
 from pigpen.coordinator.host_api import HostApi, HostTools, make_host
 from pigpen.coordinator.hosts import Hosts
 from pigpen.coordinator.listings import Listings
@@ -38,6 +37,7 @@ from pigpen.errors import ConfigError, PigpenError, Unavailable
 from pigpen.http import wire
 from pigpen.http.answers import check_method, json_answer
 from pigpen.http.message import Handler, Request, Response
+from pigpen.web.sender import Sender
 from pigpen.web.tree import ResourceTree
 
 #: a host not heard of for so long before our start is not asked at once

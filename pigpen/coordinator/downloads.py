@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from pigpen.coordinator.agents import may_redirect, never_redirect
 from pigpen.coordinator.announcer import Announcer, Confirmed
 from pigpen.coordinator.counting import CountedBody
-from pigpen.coordinator.expecting import Sender
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.settings import MAX_DUPLICATES, TOO_MANY_STREAMS
@@ -27,6 +26,7 @@ from pigpen.http.fields import Link, format_date, format_digest, format_links
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.ranges import ByteRange
 from pigpen.http.representation import Selection, answer_get, not_modified, select
+from pigpen.web.sender import Sender
 
 if TYPE_CHECKING:
     from pigpen.coordinator.nodes import Node

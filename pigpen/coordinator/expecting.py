@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -19,29 +18,14 @@ from pigpen.coordinator.settings import ACKNOWLEDGE_SECONDS
 from pigpen.errors import BadAnswer, NoAnswer, PigpenError, TimedOut
 from pigpen.http import wire
 from pigpen.http.answers import decode_json
-from pigpen.http.body import Body, BytesBody, read_all
-from pigpen.http.message import Headers, Response
+from pigpen.http.body import BytesBody, read_all
+from pigpen.http.message import Headers
+from pigpen.web.sender import Sender
 
 MAX_IN_FLIGHT = 2
 #: an expectation is below 1 KiB, so this many stay below MAX_BATCH_BYTES
 BATCH = 500
 assert BATCH <= wire.MAX_BATCH and BATCH * 2000 < wire.MAX_BATCH_BYTES
-
-
-class Sender(Protocol):
-    """What the coordinator needs of an HTTP client: `web.client.HttpClient` is one."""
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Headers | None = None,
-        body: Body | None = None,
-        pin: str | None = None,
-        repeatable: bool = False,
-    ) -> Response:
-        """:raises NoAnswer: there was none."""
 
 
 class Ask:

@@ -21,7 +21,6 @@ from pigpen.coordinator.addresses import check_addresses
 from pigpen.coordinator.catalog import Catalog
 from pigpen.coordinator.credentials import bearer_token
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.expecting import Sender
 from pigpen.coordinator.host_rows import HostRow, NewHost
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
@@ -36,6 +35,7 @@ from pigpen.http import wire
 from pigpen.http.answers import check_method, decode_json, json_answer, read_json
 from pigpen.http.body import read_all
 from pigpen.http.message import Handler, Request, Response
+from pigpen.web.sender import Sender
 
 _HOST_ID = re.compile(r"[0-9]{1,10}", re.ASCII)
 #: how long we look for another process that has the same identity

@@ -14,7 +14,6 @@ from twisted.python.failure import Failure
 from pigpen.coordinator import writes
 from pigpen.coordinator.catalog import Catalog
 from pigpen.coordinator.counting import CountedBody
-from pigpen.coordinator.expecting import Sender
 from pigpen.coordinator.hosts import Hosts
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.openings import Opening, Order
@@ -24,6 +23,7 @@ from pigpen.http import wire
 from pigpen.http.answers import json_answer
 from pigpen.http.body import Body, read_all
 from pigpen.http.message import Headers, Response
+from pigpen.web.sender import Sender
 
 MAX_ANSWER_BYTES = 64 * 1024
 #: refusals of a host that are about the client's bytes: they are passed on

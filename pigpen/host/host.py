@@ -16,7 +16,7 @@ from pigpen.host.expectations import Expectations
 from pigpen.host.files import OpenFiles
 from pigpen.host.folder import Folder, FoundPart
 from pigpen.host.identity import Identity
-from pigpen.host.link import Client, Link
+from pigpen.host.link import Link
 from pigpen.host.outbox import Delivery, Outbox
 from pigpen.host.outbox_file import OutboxFile
 from pigpen.host.parts import Parts
@@ -29,6 +29,7 @@ from pigpen.host.transfers import TransferHandler
 from pigpen.host.uploads import UploadTools
 from pigpen.http.message import Handler
 from pigpen.http.wire import HostStatus, Receipt
+from pigpen.web.sender import Sender
 from pigpen.web.tree import ResourceTree
 
 #: between two looks at what has expired
@@ -40,7 +41,7 @@ class Host:
 
     log = Logger()
 
-    def __init__(self, env: Env, client: Client, settings: HostSettings) -> None:
+    def __init__(self, env: Env, client: Sender, settings: HostSettings) -> None:
         """:param client: an `HttpClient`, for the coordinator; it stays its owner's."""
         self._env = env
         self._settings = settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -12,28 +12,14 @@ from pigpen.env import Env
 from pigpen.errors import BadAnswer, NoAnswer, PigpenError, Refused, TimedOut, TooLarge, Unavailable
 from pigpen.http import wire
 from pigpen.http.answers import JSON
-from pigpen.http.body import Body, BytesBody, read_all
-from pigpen.http.message import Headers, Response
+from pigpen.http.body import BytesBody, read_all
+from pigpen.http.message import Headers
+from pigpen.web.sender import Sender
 
 T = TypeVar("T")
 
 #: a coordinator that has not answered by then is silent
 SILENCE_SECONDS = 10
-
-
-class Client(Protocol):
-    """What the link uses of `web.client.HttpClient`."""
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Headers | None = None,
-        body: Body | None = None,
-        repeatable: bool = False,
-    ) -> Response:
-        """:raises NoAnswer: there was none."""
 
 
 class Link:
@@ -43,7 +29,7 @@ class Link:
     it was no success.
     """
 
-    def __init__(self, env: Env, client: Client, url: str) -> None:
+    def __init__(self, env: Env, client: Sender, url: str) -> None:
         """:param url: ``https://coordinator:2573``, without a path."""
         self._env = env
         self._client = client
