@@ -1,4 +1,4 @@
-"""A coordinator and two hosts in memory, behind the `Sender` that clients use; it can fail on demand.
+"""A coordinator and two hosts in memory, behind a `Sender`; it can fail on demand.
 
 The real ones answer the same way: tests/functional runs the client against them.
 """
