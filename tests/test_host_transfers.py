@@ -30,6 +30,8 @@ class PutTests(SynchronousTestCase):
         path = self.kit.expect_put(1, length=5, digest=digest_of(b"hello"))
         response = self.kit.answer("PUT", path, body=b"hello")
         self.assertEqual(response.status, 201)
+        digest = format_digest(bytes.fromhex(digest_of(b"hello")))
+        self.assertEqual(response.headers["Repr-Digest"], digest)
         stored = msgspec.json.decode(self.kit.text(response), type=wire.Stored)
         blob = id_of(1 + 10**6)
         self.assertEqual(stored, wire.Stored(f'"{blob[:32]}"', "v1", False))

@@ -36,7 +36,7 @@ from pigpen.host.tasks import Tasks
 from pigpen.host.writer import BlobWriter
 from pigpen.http.answers import json_answer
 from pigpen.http.body import BytesBody
-from pigpen.http.fields import parse_digest
+from pigpen.http.fields import format_digest, parse_digest
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.wire import INLINE_BYTES, Problem, Receipt, ReceiptAnswer, Stored, WriteState
 
@@ -308,12 +308,14 @@ class Upload:
 
     async def _deliver(self, written: Written) -> Response:
         if self._expected.write is None:
-            return self._answered(ReceiptAnswer("", 201))
+            return self._answered(ReceiptAnswer("", 201), written.sha256)
         outbox = self._tools.outbox
         self._delivery = outbox.add(self._receipt(self._expected.write, written))
         self._delivery.on_answer = self._outcome
         answer = await outbox.answer(self._delivery, SILENCE_SECONDS)
-        return await self._late() if answer is None else self._answered(answer)
+        if answer is None:
+            return await self._late(written.sha256)
+        return self._answered(answer, written.sha256)
 
     def _receipt(self, write: str, written: Written) -> Receipt:
         data = b"".join(self._small)
@@ -328,7 +330,7 @@ class Upload:
             data=data if len(data) == written.length and not late else None,
         )
 
-    async def _late(self) -> Response:
+    async def _late(self, sha256: str) -> Response:
         """Durable here, but not visible yet."""
         assert self._delivery is not None
         try:
@@ -339,7 +341,7 @@ class Upload:
             reason = "the coordinator is silent, so whether this is stored is not known; ask it"
             raise Unavailable(reason=reason) from None
         if self._delivery.answer is not None:
-            return self._answered(self._delivery.answer)
+            return self._answered(self._delivery.answer, sha256)
         self._tools.table.extend(self._live)
         headers = Headers({"Location": f"/x/{self._uuid}"})
         return json_answer(202, WriteState("open", 202), headers)
@@ -351,14 +353,16 @@ class Upload:
         else:
             self._live.state = WriteState("refused", answer.status, None, answer.error)
 
-    def _answered(self, answer: ReceiptAnswer) -> Response:
+    def _answered(self, answer: ReceiptAnswer, sha256: str) -> Response:
+        """:param sha256: of the bytes stored here, so that the sender can compare."""
         self._outcome(answer)
         if answer.status >= 400:
             message = answer.message or "the coordinator refused this write"
             return json_answer(answer.status, Problem(answer.error or "refused", message))
         etag = answer.etag or etag_of(self._expected.blob)
         stored = Stored(etag, answer.version or "", answer.status == 204)
-        return json_answer(201, stored, Headers({"ETag": etag}))
+        digest = format_digest(bytes.fromhex(sha256))
+        return json_answer(201, stored, Headers({"ETag": etag, "Repr-Digest": digest}))
 
 
 def current_offset(parts: Parts, live: Live) -> int:
