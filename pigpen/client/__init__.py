@@ -1,1 +1,1 @@
-"""client"""
+"""The client of a cloud: sessions, uploads, downloads, and the gateway over them."""

@@ -1,1 +1,1 @@
-"""stores"""
+"""Stores: handlers that keep values, or pass them to another server."""

@@ -1,1 +1,1 @@
-"""web"""
+"""Faces: the HTTP server and client, mounts, and TLS."""
