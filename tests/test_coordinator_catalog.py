@@ -36,6 +36,10 @@ def add_and_refuse(tx: Transaction, name: str) -> None:
     raise Conflict(reason="no")
 
 
+def refuse(_: Transaction, __: str) -> None:
+    raise Conflict(reason="no")
+
+
 def add_and_break(tx: Transaction, name: str) -> None:
     add(tx, name)
     raise ZeroDivisionError
@@ -109,6 +113,27 @@ class CommitTests(FileCase):
         self.failureResultOf(broken, ZeroDivisionError)
         self.successResultOf(last)
         self.assertEqual(self.names(), ["a", "d"])
+
+    def test_what_is_judged_first_runs_once(self) -> None:
+        """A stranger's refused requests cost those beside them nothing; one that had changed rows
+        has its batch run again, and each call's answer is of the last run."""
+        ran: list[str] = []
+
+        def count(tx: Transaction, name: str) -> int:
+            ran.append(add(tx, name))
+            return len(ran)
+
+        for bad, runs in ((refuse, ["a", "b"]), (add_and_refuse, ["c", "c", "d"])):
+            ran.clear()
+            self.env.held = []
+            first = self.catalog.write(count, runs[0])
+            refused = self.catalog.write(bad, "e")
+            last = self.catalog.write(count, runs[-1])
+            self.env.run_threads()
+            self.failureResultOf(refused, Conflict)
+            self.assertEqual(ran, runs)
+            self.assertEqual(self.successResultOf(first), runs.count(runs[0]))
+            self.assertEqual(self.successResultOf(last), len(runs))
 
     def test_a_wrong_statement_undoes_only_its_own(self) -> None:
         """A broken rule of ours does not take others' changes along."""

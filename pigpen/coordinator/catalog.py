@@ -5,7 +5,9 @@
     catalog.sqlite.backup-N    made before schema N is changed
 
 `read` and `write` run a rule in a thread, inside a transaction. Waiting reads share one snapshot,
-waiting writes one commit, a savepoint each. Results are delivered after the commit.
+waiting writes one commit. A rule judges first and changes rows then; if one is refused after it
+has changed some, its batch is rolled back and run again with a savepoint for each rule. Results are
+delivered after the commit.
 """
 
 from __future__ import annotations
@@ -194,9 +196,14 @@ class Catalog:
             writer.execute("BEGIN IMMEDIATE")
             transaction = self._transaction(writer)
             end = self._env.clock.seconds() + WRITE_SECONDS
+            whole = True
             while self._env.clock.seconds() <= end and (call := take()) is not None:
                 calls.append(call)
-                _run_in_savepoint(call, transaction, writer)
+                if not whole:
+                    _run_in_savepoint(call, transaction, writer)
+                elif not _run_whole(call, transaction, writer):
+                    whole = False
+                    _run_again(calls, transaction, writer)
             writer.execute("COMMIT")
         except sqlite3.Error as error:
             if not calls and (call := take()) is not None:
@@ -244,17 +251,46 @@ def _run(call: Call, transaction: Transaction) -> None:
         call.error = error
 
 
+def _run_whole(call: Call, transaction: Transaction, writer: sqlite3.Connection) -> bool:
+    """Run a rule without a savepoint, which costs a copy of every page that it changes.
+
+    :return: whether all it changed may stay; no: it was refused when it had changed rows.
+    :raises sqlite3.Error: the whole batch failed.
+    """
+    before = writer.total_changes
+    _run_change(call, transaction)
+    return call.error is None or writer.total_changes == before
+
+
+def _run_again(calls: list[Call], transaction: Transaction, writer: sqlite3.Connection) -> None:
+    """Begin a batch anew, so that what one of its calls has half done is undone.
+
+    :raises sqlite3.Error: the whole batch failed.
+    """
+    writer.execute("ROLLBACK")
+    writer.execute("BEGIN IMMEDIATE")
+    for call in calls:
+        call.result = call.error = None
+        _run_in_savepoint(call, transaction, writer)
+
+
 def _run_in_savepoint(call: Call, transaction: Transaction, writer: sqlite3.Connection) -> None:
     """:raises sqlite3.Error: the whole batch failed."""
     writer.execute("SAVEPOINT change")
+    _run_change(call, transaction)
+    if call.error is not None:
+        writer.execute("ROLLBACK TO change")
+    writer.execute("RELEASE change")
+
+
+def _run_change(call: Call, transaction: Transaction) -> None:
+    """:raises sqlite3.Error: the whole batch failed."""
     try:
         call.result = call.function(transaction, *call.arguments)
     except Exception as error:
         if isinstance(error, sqlite3.Error) and _primary_code(error) not in _OWN_FAULTS:
             raise
         call.error = error
-        writer.execute("ROLLBACK TO change")
-    writer.execute("RELEASE change")
 
 
 def _primary_code(error: sqlite3.Error) -> int | None:
