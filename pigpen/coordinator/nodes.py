@@ -216,8 +216,8 @@ def insert_node(
 def new_version_id(tx: Transaction) -> int:
     """An id that no version has: a node and its version name each other."""
     while True:
-        number = tx.random.getrandbits(63)
-        if number and tx.one("SELECT 1 FROM versions WHERE id = ?", number) is None:
+        number = tx.number()
+        if tx.one("SELECT 1 FROM versions WHERE id = ?", number) is None:
             return number
 
 

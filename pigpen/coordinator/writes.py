@@ -143,7 +143,7 @@ def store_inline(
         return done.answer
     if known is not None and known.length not in {None, len(data)}:
         raise Conflict(reason="this write was opened with another length")
-    row = known or _pending(tx, principal, wish, None)
+    row = known or _pending(tx, principal, wish, None, tx.dated_id())
     content = Content(len(data), hashlib.sha256(data).digest(), "inline", data)
     if row.digest not in {None, content.sha256}:
         raise DigestMismatch
@@ -285,13 +285,19 @@ def _judge(tx: Transaction, principal: Principal, wish: WriteWish) -> tuple[Node
 
 
 def _pending(
-    tx: Transaction, principal: Principal, wish: WriteWish, current: Node | None
+    tx: Transaction,
+    principal: Principal,
+    wish: WriteWish,
+    current: Node | None,
+    blob_id: bytes | None = None,
 ) -> Pending:
+    if wish.blob is not None:
+        blob_id = bytes.fromhex(wish.blob)
     return Pending(
         write=tx.random_id() if wish.write is None else bytes.fromhex(wish.write),
         account_id=principal.account_id,
         key=wish.key,
-        blob_id=tx.random_id() if wish.blob is None else bytes.fromhex(wish.blob),
+        blob_id=blob_id or tx.random_id(),
         base_version=None if current is None else current.version_id,
         when=wish.when,
         content_type=wish.content_type,

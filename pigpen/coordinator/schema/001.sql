@@ -1,4 +1,5 @@
--- The catalog of a coordinator (CLD-100). Ids are random 63-bit numbers, drawn again on conflict;
+-- The catalog of a coordinator (CLD-100). Ids are 63-bit numbers, drawn again on conflict: random,
+-- or 43 bits of time and 20 random ones, so that rows made together share pages (`Transaction`);
 -- times are milliseconds since 1970, sizes bytes. Foreign keys only to accounts.
 
 CREATE TABLE schema_version (
