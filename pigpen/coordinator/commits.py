@@ -122,7 +122,8 @@ def _make_current(
         parent_id = make_parents(tx, principal, pending.key, parent)
         name = pending.key.name
         node_id = insert_node(tx, pending.account_id, parent_id, name, version_id, times)
-        touch(tx, parent_id)
+        if parent_id != parent.id or parent.modified < tx.now:
+            touch(tx, parent_id)
     else:
         node_id = current.id
         assert current.version_id is not None
