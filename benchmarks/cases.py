@@ -14,7 +14,7 @@ from benchmarks.process import NotMeasured
 KIB = 1024
 MIB = 1024 * 1024
 #: so many PUTs a second are prepared for, at most
-MAX_PUT_RATE = 8_000
+MAX_PUT_RATE = 12_000
 
 
 @dataclass(frozen=True, slots=True)
