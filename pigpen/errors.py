@@ -252,6 +252,13 @@ class NoHost(Unavailable):
     code = "no-host"
 
 
+class CatalogFull(Unavailable):
+    """The coordinator's disk is full; whoever runs it must make room there."""
+
+    code = "catalog-full"
+    retry_after = 60
+
+
 class BadBlob(Unavailable):
     """This copy is missing or damaged; ask the coordinator for another."""
 

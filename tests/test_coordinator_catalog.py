@@ -20,7 +20,7 @@ from pigpen.coordinator.migrations import schema_files
 from pigpen.coordinator.namespace import make_collection, move
 from pigpen.coordinator.transaction import Transaction
 from pigpen.coordinator.writes import WriteWish, store_inline
-from pigpen.errors import ConfigError, Conflict, InsufficientStorage, NotFound, Unavailable
+from pigpen.errors import CatalogFull, ConfigError, Conflict, NotFound, Unavailable
 from tests.catalog_kit import FileCase, InlineEnv, if_none_match, key
 
 NEXT_SCHEMA = {**schema_files(), 2: "CREATE TABLE extra (a INTEGER);\nCREATE INDEX e ON extra (a);"}
@@ -157,9 +157,9 @@ class CommitTests(FileCase):
         other = self.catalog.write(no_room)
         later = self.catalog.write(add, "c")
         self.env.run_threads()
-        self.failureResultOf(one, InsufficientStorage)
+        self.failureResultOf(one, CatalogFull)
         self.failureResultOf(refused, Conflict)
-        self.failureResultOf(other, InsufficientStorage)
+        self.failureResultOf(other, CatalogFull)
         self.successResultOf(later)
         self.assertEqual(self.names(), ["c"])
         self.assertEqual(len(self.flushLoggedErrors()), 0)
@@ -179,7 +179,7 @@ class CommitTests(FileCase):
             self.assertEqual([hop - hops[0] for hop in hops], [0, 1, 2])
 
     def test_really_full(self) -> None:
-        """SQLite itself has no room for a page: 507, reads go on, and room heals it (D6)."""
+        """SQLite itself has no room for a page: 503, reads go on, and room heals it (D6)."""
 
         def add_much(tx: Transaction, name: str) -> None:
             add(tx, name + "x" * 100_000)
@@ -190,8 +190,8 @@ class CommitTests(FileCase):
         self.env.held = []
         small, much = self.catalog.write(add, "a"), self.catalog.write(add_much, "b")
         self.env.run_threads()
-        self.failureResultOf(small, InsufficientStorage)
-        self.failureResultOf(much, InsufficientStorage)
+        self.failureResultOf(small, CatalogFull)
+        self.failureResultOf(much, CatalogFull)
         self.assertEqual(self.names(), [])
         self.catalog._writer.execute("PRAGMA max_page_count = 1000000")
         for rule, name in ((add, "a"), (add_much, "b")):
@@ -291,7 +291,7 @@ class CommitTests(FileCase):
         busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
         broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         found = [catalog_error(error).status for error in (full, busy, broken)]
-        self.assertEqual(found, [507, 503, 503])
+        self.assertEqual(found, [503, 503, 503])
 
 
 class ConcurrencyTests(FileCase):

@@ -1,1 +1,1 @@
-"""coordinator"""
+"""The coordinator: catalog, accounts, namespace, placement, and redirects to hosts."""

@@ -24,7 +24,7 @@ from pigpen.coordinator.batches import Batches, Call, Take
 from pigpen.coordinator.migrations import check_known, migrate, schema_files, schema_number
 from pigpen.coordinator.transaction import Transaction
 from pigpen.env import Env
-from pigpen.errors import ConfigError, InsufficientStorage, PigpenError, Unavailable
+from pigpen.errors import CatalogFull, ConfigError, PigpenError, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class Catalog:
         A rule that raises changes nothing. Cancelling before it began stops it, later not.
 
         :raises Unavailable: too many wait, or the catalog cannot be written now: nothing changed.
-        :raises InsufficientStorage: the coordinator's disk is full.
+        :raises CatalogFull: the coordinator's disk is full.
         """
         assert not kwargs
         return self._writes.call(rule, args)
@@ -302,7 +302,7 @@ def catalog_error(error: sqlite3.Error) -> PigpenError:
     """What a user hears of a database error; the log has the rest."""
     code = _primary_code(error)
     if code in _FULL_DISK:
-        return InsufficientStorage(reason="the coordinator's disk is full")
+        return CatalogFull()
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Unavailable(reason="the catalog is busy")
     return Unavailable(reason="the catalog cannot be used")
