@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -121,6 +123,19 @@ class SessionTests(SynchronousTestCase):
             del kit.coordinator.instead["heartbeat"]
             kit.advance(15)
             self.assertGreater(kit.host.status().epoch, epoch)
+
+    def test_full_disk(self) -> None:
+        """A host that cannot write down its new session tries on, and is back when it can."""
+        kit = Kit().start()
+        kit.disk.fail_always(OSError(errno.ENOSPC, "full"), "write")
+        kit.coordinator.instead["heartbeat"] = refusal(409)
+        kit.advance(15)
+        del kit.coordinator.instead["heartbeat"]
+        kit.advance(100)
+        self.assertEqual(kit.coordinator.heartbeats, [])
+        kit.disk.clear()
+        kit.advance(75)
+        self.assertNotEqual(kit.coordinator.heartbeats, [])
 
     def test_mute_coordinator(self) -> None:
         """A coordinator that takes the request and never answers counts as cut off."""

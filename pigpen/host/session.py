@@ -187,7 +187,7 @@ class Session:
             self.log.info("not registered yet: {reason}", reason=error.message)
             self.life.failed()
         except PigpenError as error:
-            self.log.error("the coordinator refuses this host: {reason}", reason=error.message)
+            self.log.error("this host is not accepted: {reason}", reason=error.message)
             if not is_transient(error):
                 self._wake(error)
             self.life.failed()
@@ -205,13 +205,12 @@ class Session:
             raise ConfigError(path=self._settings.folder, reason=reason)
         host_key = answer.host_key or self.identity.host_key
         self.identity = Identity(answer.id, host_key, answer.epoch)
-        await self._tasks.own(
-            self._env.in_thread(identity.save, self._env.disk, self._settings.folder, self.identity)
-        )
+        await self._save()
         self._heartbeat_seconds = answer.heartbeat_seconds
         self.control = answer.control
 
     async def _save(self) -> None:
+        """:raises PigpenError: the disk does not take it."""
         disk, folder = self._env.disk, self._settings.folder
         saving = self._env.in_thread(identity.save, disk, folder, self.identity)
         try:
