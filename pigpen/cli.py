@@ -27,7 +27,6 @@ OK = 0
 FAILED = 1
 USAGE = 2
 UNKNOWN = 3
-INTERRUPTED = 130
 #: what a shell shows for a program whose reader went away
 PIPE_CLOSED = 141
 
@@ -52,10 +51,7 @@ def run(arguments: list[str]) -> int:
     """Do what was typed. :return: the status to end with."""
     from pigpen.client.console import complain, hide_key
 
-    if any(one.startswith(("-k", "--access-key")) for one in arguments):
-        from setproctitle import setproctitle
-
-        hide_key(arguments, setproctitle)
+    hide_key(arguments, _set_title)
     options = CommandOptions()
     try:
         options.parseOptions(translated(arguments))
@@ -69,6 +65,12 @@ def run(arguments: list[str]) -> int:
     if isinstance(chosen, ServiceOptions) and not getattr(chosen, "task", None):
         return run_service(chosen)
     return run_command(options.subCommand or "", chosen)
+
+
+def _set_title(title: str) -> None:
+    from setproctitle import setproctitle
+
+    setproctitle(title)
 
 
 def _leave(status: int) -> None:

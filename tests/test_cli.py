@@ -334,6 +334,11 @@ class HideKeyTests(SynchronousTestCase):
             ("put a -kSECRET", "pigpen put a -k..."),
             ("put a --access-key=SECRET b", "pigpen put a --access-key=... b"),
             ("put --access-key SECRET a", "pigpen put --access-key ... a"),
+            ("put --acc SECRET a", "pigpen put --acc ... a"),
+            ("--account -k SECRET", "pigpen --account -k ..."),
+            ("put --a=SECRET a", "pigpen put --a=... a"),
+            ("ls -lrk SECRET a", "pigpen ls -lrk ... a"),
+            ("put -nkSECRET a", "pigpen put -nk... a"),
         ]:
             titles: list[str] = []
             hide_key(typed.split(), titles.append)

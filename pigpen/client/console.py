@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import stat
 import sys
@@ -19,6 +20,11 @@ from pigpen.env import Env
 from pigpen.errors import FileFailed
 from pigpen.http.body import Body
 from pigpen.system import SystemFile
+
+# how an access key is given: getopt takes flags before -k, and the beginning of a long name
+_LONG = "--access-key"
+_LONGS = "|".join(_LONG[:end] for end in range(len("--a"), len(_LONG) + 1))
+_KEY_OPTION = re.compile(f"(-[lnr]*k|(?:{_LONGS})(?:=|$))(.*)", re.DOTALL)
 
 #: read from a pipe at a time, and what we ask the system to let a pipe hold
 PIPE_BYTES = 256 * 1024
@@ -202,12 +208,9 @@ def hide_key(arguments: list[str], set_title: Callable[[str], Any]) -> None:
     for one in arguments:
         if after:
             one, after = "...", False
-        elif one in {"-k", "--access-key"}:
-            after = True
-        elif one.startswith("--access-key="):
-            one = "--access-key=..."
-        elif one.startswith("-k"):
-            one = "-k..."
+        elif match := _KEY_OPTION.fullmatch(one):
+            after = not match[2]
+            one = match[1] if after else f"{match[1]}..."
         hidden.append(one)
     if hidden != arguments:
         set_title(" ".join(["pigpen", *hidden]))
