@@ -17,7 +17,7 @@ from pigpen.coordinator import host_rows, locks, pending
 from pigpen.coordinator.accounts import Principal, room_left
 from pigpen.coordinator.commits import Content, commit
 from pigpen.coordinator.namespace import place_of_write
-from pigpen.coordinator.nodes import Node, blob_etag
+from pigpen.coordinator.nodes import Node, blob_etag, find
 from pigpen.coordinator.pending import (
     ABANDONED,
     COMMITTED,
@@ -68,8 +68,6 @@ class WriteWish(msgspec.Struct, frozen=True):
     digest: bytes | None = None
     #: the client's own id for this write; None: a new one
     write: str | None = None
-    #: the id its blob shall have, if hosts were asked already; a known write keeps its own
-    blob: str | None = None
     #: where it is to go, best first: a resumed write goes to the same
     hosts: tuple[int, ...] = ()
 
@@ -108,7 +106,7 @@ def open_write(tx: Transaction, principal: Principal, wish: WriteWish) -> OpenWr
     """
     known = _known(tx, principal, wish)
     if known is not None:
-        return _go_on(tx, known)
+        return _go_on(tx, principal, known)
     current, room = _judge(tx, principal, wish)
     made = _pending(tx, principal, wish, current)
     pending.insert_pending(tx, made)
@@ -126,7 +124,7 @@ def renew(tx: Transaction, principal: Principal, wish: WriteWish) -> OpenWrite:
     if row is None or row.account_id != principal.account_id:
         raise NotFound
     _check_same(row, principal, wish)
-    return _go_on(tx, row)
+    return _go_on(tx, principal, row)
 
 
 def store_inline(
@@ -139,7 +137,7 @@ def store_inline(
     if len(data) > wire.INLINE_BYTES:
         raise TooLarge(limit=wire.INLINE_BYTES)
     known = _known(tx, principal, wish)
-    if known is not None and (done := _go_on(tx, known)).answer is not None:
+    if known is not None and (done := _go_on(tx, principal, known)).answer is not None:
         return done.answer
     if known is not None and known.length not in {None, len(data)}:
         raise Conflict(reason="this write was opened with another length")
@@ -259,7 +257,7 @@ def _check_same(row: Pending, principal: Principal, wish: WriteWish) -> None:
         raise Conflict(reason="this write was opened with another digest")
 
 
-def _go_on(tx: Transaction, row: Pending) -> OpenWrite:
+def _go_on(tx: Transaction, principal: Principal, row: Pending) -> OpenWrite:
     if row.state == ABANDONED:
         raise Gone
     if row.state == REFUSED:
@@ -267,7 +265,8 @@ def _go_on(tx: Transaction, row: Pending) -> OpenWrite:
     if row.state == COMMITTED:
         return _opened(row, row.length or 0, resumed=True, answer=answer_of(row))
     pending.extend(tx, row)
-    return _opened(row, room_left(tx, row.account_id), resumed=True)
+    current = find(tx, principal.root_id, row.key, loose=row.when.loose)
+    return _opened(row, _room(tx, principal, current), resumed=True)
 
 
 def _judge(tx: Transaction, principal: Principal, wish: WriteWish) -> tuple[Node | None, int]:
@@ -276,12 +275,17 @@ def _judge(tx: Transaction, principal: Principal, wish: WriteWish) -> tuple[Node
     check_conditions(wish.when, "PUT", None if current is None else current.validators)
     changed = [parent if current is None else current]
     locks.check(tx, principal, wish.when, wish.key, changed)
-    # the version it replaces counts no more afterwards, so that a full account can still be edited
-    replaced = 0 if current is None else current.length
-    room = min(room_left(tx, principal.account_id) + replaced, 2**62)
-    if wish.length is not None and wish.length > max(room, replaced):
+    room = _room(tx, principal, current)
+    if wish.length is not None and wish.length > room:
         raise QuotaExceeded
     return current, room
+
+
+def _room(tx: Transaction, principal: Principal, current: Node | None) -> int:
+    """Bytes a version may have. What it replaces counts no more afterwards, so that a full account
+    can still be edited."""
+    replaced = 0 if current is None else current.length
+    return min(room_left(tx, principal.account_id) + replaced, 2**62)
 
 
 def _pending(
@@ -291,8 +295,6 @@ def _pending(
     current: Node | None,
     blob_id: bytes | None = None,
 ) -> Pending:
-    if wish.blob is not None:
-        blob_id = bytes.fromhex(wish.blob)
     return Pending(
         write=tx.random_id() if wish.write is None else bytes.fromhex(wish.write),
         account_id=principal.account_id,
