@@ -5,7 +5,7 @@
     outbox                  receipts that the coordinator has not acknowledged (`outbox`)
     incoming/ID             a body that is arriving; ID.json: how much of it is durable
     blobs/ab/cd/ID          complete, immutable, durable with its name
-    trash/2026-11-22/ID     removed, deleted after a week
+    trash/2026-11-22/ID     lay in a blob's place and was none; deleted after a week
 
 ID is the blob's id, 64 hexadecimal digits, and begins with ``abcd``.
 """

@@ -8,6 +8,7 @@ Coordinator (CLD-n: the specification's number):
     PUT  /api/LOGIN/KEY?redirect=false    -> UploadOffer       the JSON form of a write (CLD-31)
     GET  /api/LOGIN/KEY?redirect=false    -> DownloadOffer     the JSON form of a read (CLD-41)
     GET  /api/LOGIN/KEY?write=ID          -> WriteState        how did it end? (CLD-36)
+    DEL  /api/LOGIN/KEY?write=ID          204                  give it up (CLD-36)
     GET  /api/LOGIN/KEY/                  lines of ListLine, then ListEnd (CLD-50); ?want=
     POST /hosts                           Registration -> Registered    201, with an access key
     POST /hosts/ID/session                Registration -> Registered    each start, by host key
