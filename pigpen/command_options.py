@@ -96,7 +96,7 @@ class OperatorOptions(CoordinatorOptions):
         ("make-account", None, "Make an account of this login, print its access key, and end."),
         ("add-key", None, "Print one more access key for the account of this login, and end."),
         ("set-quota", None, "Give the account of this login what --quota says, and end."),
-        ("quota", None, "What the account may store, such as 10G; none: no limit. [default: none]"),
+        ("quota", None, "What the account may store, such as 10G; none: no limit. [new account: none]"),
     )
 
     @property
@@ -111,6 +111,8 @@ class OperatorOptions(CoordinatorOptions):
             )
         if self["quota"] is not None and self.task not in {"make-account", "set-quota"}:
             raise Misused("--quota goes with --make-account or --set-quota")
+        if self["quota"] is None and self.task == "set-quota":
+            raise Misused("--set-quota needs --quota=SIZE, or --quota=none for no limit")
         self.quota()
         super().postOptions()
 

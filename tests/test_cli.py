@@ -195,7 +195,7 @@ class OperatorTests(CommandLineCase):
     def test_misused(self) -> None:
         """What makes no sense together changes nothing."""
         for line in ("--make-account=a --add-key=a", "--quota=1G", "--add-key=a --quota=1G",
-                     "--set-quota=a --quota=much"):  # fmt: skip
+                     "--set-quota=a", "--set-quota=a --quota=much"):  # fmt: skip
             self.assertRaises(UsageError, self.operator, line)
 
 
