@@ -63,6 +63,8 @@ class World:
         self._hash = hashlib.sha256()
         # all boots, dead ones too: their code must not be woken by garbage collection
         self._boots: list[SimEnv] = []
+        # what is older than this world is not looked through for what it left over
+        gc.freeze()
 
     def node(self, name: str, **options: Any) -> SimEnv:
         """The node of this name as it runs now; made if there is none yet."""
@@ -183,6 +185,7 @@ class World:
         if collect:
             with self.watching():
                 gc.collect()
+            gc.unfreeze()
         left: list[str] = [f"delayed call {call}" for call in self.clock.calls]
         for node in self.nodes.values():
             if node.alive:
