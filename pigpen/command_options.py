@@ -96,7 +96,7 @@ class OperatorOptions(CoordinatorOptions):
         ("make-account", None, "Make an account of this login, print its access key, and end."),
         ("add-key", None, "Print one more access key for the account of this login, and end."),
         ("set-quota", None, "Give the account of this login what --quota says, and end."),
-        ("quota", None, "What the account may store, such as 10G; none: no limit. [new account: none]"),
+        ("quota", None, "What it may store, such as 10G; none: no limit. [new accounts: none]"),
     )
 
     @property
