@@ -1,4 +1,4 @@
-"""pigpen: one cloud store of the free disk space of many machines, over plain HTTP and WebDAV."""
+"""pigpen: one cloud store of the free disk space of many machines, over plain HTTP."""
 
 __version__ = "0.1.0"
 

@@ -167,7 +167,7 @@ class HostOptions(FolderOptions):
         *CLOUD,
         TARGET_SIZE,
         ("floor", None, "Leave so much of the disk free. [default: 1 %, at least 256M]"),
-        ("zone", None, "Copies are kept in different zones where possible."),
+        ("zone", None, "Where it stands, such as attic: for copies apart, once there are several."),
         ("port", "p", "Port to listen on. [default: 2575]"),
         *LISTEN,
     )

@@ -109,7 +109,19 @@ class Closed(io.StringIO):
         raise self.error
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 class ShowTests(SynchronousTestCase):
+    def test_no_tricks(self) -> None:
+        """A name made by somebody else does not play with the terminal; a pipe gets it as it is."""
+        for stdout, said in ((Terminal(), "a?2Jb\n"), (io.StringIO(), "a\x9b2Jb\n")):
+            self.patch(sys, "stdout", stdout)
+            console.show("a\x9b2Jb")
+            self.assertEqual(stdout.getvalue(), said)
+
     def test_nobody_reads(self) -> None:
         """`pigpen ls | head` ends by the pipe; a service runs on without its banner."""
         self.patch(sys, "stdout", Closed(BrokenPipeError()))

@@ -92,7 +92,7 @@ class GatewayTests(SynchronousTestCase):
         self.cloud.coordinator_says = [busy]
         self.assertEqual(self.ask("PUT", "/x", b"x")[0].status, 507)
         self.cloud.coordinator_says = [problem(401, "unauthorized")]
-        self.assertEqual(self.ask("GET", "/small")[0].status, 500)
+        self.assertEqual(self.ask("GET", "/small")[0].status, 502)
 
     def test_wrong_key(self) -> None:
         """A wrong access key is found at the start, not at the first request."""

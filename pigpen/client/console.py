@@ -147,7 +147,7 @@ def open_output(env: Env, path: str, name: str) -> PipeOutput | FileOutput:
 
 def complain(message: str, who: str = "pigpen: ") -> None:
     """One line on standard error, with nothing in it that could play tricks on a terminal."""
-    text = "".join(one if one.isprintable() else "?" for one in " ".join(message.split()))
+    text = _harmless(" ".join(message.split()))
     try:
         sys.stderr.write(f"{who}{text}\n")
         sys.stderr.flush()
@@ -155,12 +155,19 @@ def complain(message: str, who: str = "pigpen: ") -> None:
         return
 
 
+def _harmless(text: str) -> str:
+    """Without what a terminal would obey: names are made by others."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
 def show(line: str) -> None:
-    """A line on standard output. :raises BrokenPipeError: nobody reads it.
+    """A line on standard output; a terminal gets no control characters, as with ls(1).
+
+    :raises BrokenPipeError: nobody reads it.
 
     :raises FileFailed: it cannot be written.
     """
-    _on_stdout(lambda stdout: stdout.write(f"{line}\n"))
+    _on_stdout(lambda stdout: stdout.write((_harmless(line) if stdout.isatty() else line) + "\n"))
 
 
 def announce(line: str) -> None:

@@ -14,7 +14,7 @@ from pigpen.client.download import Download, open_download
 from pigpen.client.inputs import PipeInput
 from pigpen.client.session import Session
 from pigpen.client.upload import Upload
-from pigpen.errors import Forbidden, Misdirected, NotBuilt, PigpenError, Refused
+from pigpen.errors import Forbidden, Misdirected, NoAnswer, NotBuilt, Refused
 from pigpen.http import wire
 from pigpen.http.answers import NDJSON, json_answer
 from pigpen.http.body import Body
@@ -161,7 +161,7 @@ def _refused(error: Refused) -> Response:
         return Response(304)
     if not 400 <= status <= 599 or status == 401:
         # our own key was refused: that is between us and the coordinator
-        status = PigpenError.status
+        status = NoAnswer.status
     headers = Headers()
     if error.facts.get("retry_after") is not None:
         headers["Retry-After"] = str(error.facts["retry_after"])
