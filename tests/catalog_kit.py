@@ -12,12 +12,12 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator import accounts, writes
-from pigpen.coordinator.accounts import Principal
-from pigpen.coordinator.catalog import Catalog
-from pigpen.coordinator.migrations import migrate, schema_files
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.when import When
+from pigpen.coordinator.catalog import accounts, writes
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.migrations import migrate, schema_files
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.when import When
 from pigpen.http import wire
 from pigpen.http.conditions import Conditions
 from pigpen.http.key import Key

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator.access_keys import make_access_key, parse_access_key
+from pigpen.coordinator.catalog.access_keys import make_access_key, parse_access_key
 from pigpen.coordinator.credentials import bearer_token, parse_authorization
 from pigpen.errors import BadRequest, PigpenError, Unauthorized
 from pigpen.http.message import Headers

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 
-from pigpen.coordinator import accounts
-from pigpen.coordinator.access_keys import make_access_key, parse_access_key
-from pigpen.coordinator.credentials import Credentials
-from pigpen.coordinator.transaction import RANDOM_BITS
+from pigpen.coordinator.catalog import accounts
+from pigpen.coordinator.catalog.access_keys import Credentials, make_access_key, parse_access_key
+from pigpen.coordinator.catalog.transaction import RANDOM_BITS
 from pigpen.errors import BadRequest, Conflict, NotFound, QuotaExceeded, Unauthorized
 from pigpen.http import wire
 from tests.catalog_kit import RulesCase

@@ -12,14 +12,14 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator.accounts import Principal, make_account
-from pigpen.coordinator.batches import Batches
-from pigpen.coordinator.catalog import Catalog, catalog_error
-from pigpen.coordinator.listing import list_page
-from pigpen.coordinator.migrations import schema_files
-from pigpen.coordinator.namespace import make_collection, move
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.writes import WriteWish, store_inline
+from pigpen.coordinator.catalog.accounts import Principal, make_account
+from pigpen.coordinator.catalog.batches import Batches
+from pigpen.coordinator.catalog.database import Catalog, catalog_error
+from pigpen.coordinator.catalog.listing import list_page
+from pigpen.coordinator.catalog.migrations import schema_files
+from pigpen.coordinator.catalog.namespace import make_collection, move
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.writes import WriteWish, store_inline
 from pigpen.errors import CatalogFull, ConfigError, Conflict, NotFound, Unavailable
 from tests.catalog_kit import FileCase, InlineEnv, if_none_match, key
 

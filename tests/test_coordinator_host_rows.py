@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pigpen.coordinator import host_rows, namespace, writes
+from pigpen.coordinator.catalog import host_rows, namespace, writes
 from pigpen.errors import Conflict, NotFound, Unauthorized
 from pigpen.http import wire
 from tests.catalog_kit import RulesCase, key

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pigpen.coordinator import locking, namespace
-from pigpen.coordinator.extras import parse_want
-from pigpen.coordinator.listing import Page, list_page
-from pigpen.coordinator.locking import LockWish
-from pigpen.coordinator.properties import MAX_VALUE_BYTES
-from pigpen.coordinator.when import When
+from pigpen.coordinator.catalog import locking, namespace
+from pigpen.coordinator.catalog.extras import parse_want
+from pigpen.coordinator.catalog.listing import Page, list_page
+from pigpen.coordinator.catalog.locking import LockWish
+from pigpen.coordinator.catalog.properties import MAX_VALUE_BYTES
+from pigpen.coordinator.catalog.when import When
 from pigpen.errors import BadRequest, NotFound
 from pigpen.http import wire
 from pigpen.http.wire import Property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pigpen.coordinator import host_rows, locking, locks, namespace, writes
-from pigpen.coordinator.locking import LockWish
-from pigpen.coordinator.locks import Lock, key_of_tag
-from pigpen.coordinator.properties import Property
-from pigpen.coordinator.when import When
+from pigpen.coordinator.catalog import host_rows, locking, locks, namespace, writes
+from pigpen.coordinator.catalog.locking import LockWish
+from pigpen.coordinator.catalog.locks import Lock, key_of_tag
+from pigpen.coordinator.catalog.properties import Property
+from pigpen.coordinator.catalog.when import When
 from pigpen.errors import (
     BadField,
     Conflict,

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator import copies, namespace, properties
-from pigpen.coordinator.accounts import Principal
-from pigpen.coordinator.listing import list_page
-from pigpen.coordinator.nodes import find
-from pigpen.coordinator.properties import Property
-from pigpen.coordinator.when import When
+from pigpen.coordinator.catalog import copies, namespace, properties
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.listing import list_page
+from pigpen.coordinator.catalog.nodes import find
+from pigpen.coordinator.catalog.properties import Property
+from pigpen.coordinator.catalog.when import When
 from pigpen.errors import (
     BadKey,
     Conflict,

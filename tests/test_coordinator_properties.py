@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pigpen.coordinator import namespace, properties
-from pigpen.coordinator.properties import Property
+from pigpen.coordinator.catalog import namespace, properties
+from pigpen.coordinator.catalog.properties import Property
 from pigpen.errors import InsufficientStorage, NotFound, PreconditionFailed
 from tests.catalog_kit import RulesCase, if_match, key
 

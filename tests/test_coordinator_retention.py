@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pigpen.coordinator import locking, namespace, pending, retention
-from pigpen.coordinator.locking import LockWish
-from pigpen.coordinator.when import When
+from pigpen.coordinator.catalog import locking, namespace, pending, retention
+from pigpen.coordinator.catalog.locking import LockWish
+from pigpen.coordinator.catalog.when import When
 from tests.catalog_kit import RulesCase, key
 
 TABLES = ("versions", "blobs", "replicas", "locks", "pending_writes")

@@ -12,9 +12,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pigpen.coordinator import accounts, host_rows, namespace, pending, writes
-from pigpen.coordinator.listing import list_page
-from pigpen.coordinator.when import When
+from pigpen.coordinator.catalog import accounts, host_rows, namespace, pending, writes
+from pigpen.coordinator.catalog.listing import list_page
+from pigpen.coordinator.catalog.when import When
 from pigpen.errors import (
     Conflict,
     Gone,

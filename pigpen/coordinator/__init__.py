@@ -1,1 +1,1 @@
-"""The coordinator: catalog, accounts, namespace, placement, and redirects to hosts."""
+"""The coordinator: the catalog behind HTTP, placement, and redirects to hosts."""

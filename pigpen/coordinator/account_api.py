@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pigpen.coordinator import accounts
-from pigpen.coordinator.accounts import Principal
+from pigpen.coordinator.catalog import accounts
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.transaction import Transaction
 from pigpen.errors import NotFound
 from pigpen.http import wire
 from pigpen.http.answers import check_method, json_answer, read_json

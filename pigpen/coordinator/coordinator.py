@@ -14,10 +14,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pigpen.coordinator import accounts, host_rows, retention
 from pigpen.coordinator.account_api import AccountApi
 from pigpen.coordinator.announcer import Announcer
-from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.catalog import accounts, host_rows, retention
+from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.host_api import HostApi, HostTools, make_host
@@ -30,7 +31,6 @@ from pigpen.coordinator.passthrough import Passthrough
 from pigpen.coordinator.secrets import ClusterSecret, load_cluster_secret
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.coordinator.throttle import Throttle
-from pigpen.coordinator.transaction import Transaction
 from pigpen.coordinator.uploads import Uploads
 from pigpen.env import Env, sleep
 from pigpen.errors import ConfigError, PigpenError, Unavailable

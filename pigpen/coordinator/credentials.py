@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass, field
 
-from pigpen.coordinator.access_keys import AccessKey, parse_access_key
+from pigpen.coordinator.catalog.access_keys import Credentials, parse_access_key
 from pigpen.errors import BadRequest, Unauthorized
 from pigpen.http.message import Headers
 
 #: longer than any login and key in Basic
 MAX_LENGTH = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """A claim that is to be checked. ``login`` only in Basic."""
-
-    key: AccessKey = field(repr=False)
-    login: str | None = None
 
 
 def parse_authorization(headers: Headers) -> Credentials:

@@ -17,17 +17,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from pigpen.coordinator import locking, locks, properties
-from pigpen.coordinator.accounts import Principal
+from pigpen.coordinator.catalog import locking, locks, properties
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.extras import lock_info
+from pigpen.coordinator.catalog.locking import LockWish
+from pigpen.coordinator.catalog.locks import Lock
+from pigpen.coordinator.catalog.namespace import resolve
+from pigpen.coordinator.catalog.properties import Changes, Property
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.when import When, check_conditions
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.extras import lock_info
-from pigpen.coordinator.locking import LockWish
-from pigpen.coordinator.locks import Lock
-from pigpen.coordinator.namespace import resolve
-from pigpen.coordinator.properties import Changes, Property
 from pigpen.coordinator.terms import Query, when_of
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.when import When, check_conditions
 from pigpen.errors import BadRequest
 from pigpen.http.answers import check_method, json_answer, read_json
 from pigpen.http.key import Key

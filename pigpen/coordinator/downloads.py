@@ -29,7 +29,7 @@ from pigpen.http.representation import Selection, answer_get, not_modified, sele
 from pigpen.web.sender import Sender
 
 if TYPE_CHECKING:
-    from pigpen.coordinator.nodes import Node
+    from pigpen.coordinator.catalog.nodes import Node
 
 #: requests that one expectation allows: a client may ask for many pieces in the JSON form
 JSON_REQUESTS = 64

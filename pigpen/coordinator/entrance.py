@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from pigpen.coordinator.accounts import Principal, authenticate, note_used
-from pigpen.coordinator.catalog import Catalog
-from pigpen.coordinator.credentials import Credentials, parse_authorization
+from pigpen.coordinator.catalog.access_keys import Credentials
+from pigpen.coordinator.catalog.accounts import Principal, authenticate, note_used
+from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.credentials import parse_authorization
 from pigpen.coordinator.throttle import Throttle
-from pigpen.coordinator.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import Forbidden, NotFound, Unauthorized
 from pigpen.http.message import Request

@@ -15,20 +15,20 @@ import msgspec
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.logger import Logger
 
-from pigpen.coordinator import host_rows, writes
-from pigpen.coordinator.accounts import Principal
 from pigpen.coordinator.addresses import check_addresses
-from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.catalog import host_rows, writes
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.host_rows import HostRow, NewHost
+from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.credentials import bearer_token
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.host_rows import HostRow, NewHost
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.readings import Readings
 from pigpen.coordinator.secrets import ClusterSecret
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.coordinator.throttle import Throttle, network_of
-from pigpen.coordinator.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import Conflict, NotBuilt, NotFound, PigpenError, TooLarge, Unauthorized
 from pigpen.http import wire

@@ -9,13 +9,13 @@ import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from pigpen.coordinator import listing
-from pigpen.coordinator.accounts import Principal
-from pigpen.coordinator.catalog import Catalog
-from pigpen.coordinator.extras import Want, parse_want
-from pigpen.coordinator.listing import Depth, Page
-from pigpen.coordinator.terms import API, Query
-from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.catalog import listing
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.extras import Want, parse_want
+from pigpen.coordinator.catalog.listing import Depth, Page
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.terms import Query
 from pigpen.errors import BadRequest
 from pigpen.http import wire
 from pigpen.http.answers import NDJSON
@@ -46,7 +46,7 @@ class Listings:
         headers = Headers({"Content-Type": NDJSON, "Cache-Control": "no-store"})
         if not request.key.collection:
             # what the lines' names are relative to (RFC 9110 8.7)
-            headers["Content-Location"] = f"/{API}" + Key(request.key.names, True).to_path()
+            headers["Content-Location"] = f"/{wire.API}" + Key(request.key.names, True).to_path()
         asked = _Asked(_depth(query), parse_want(query.get("want") or ""))
         limit = _limit(query)
         if request.method == "HEAD":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pigpen.coordinator import namespace, writes
-from pigpen.coordinator.accounts import Principal
+from pigpen.coordinator.catalog import namespace, writes
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.nodes import Node
+from pigpen.coordinator.catalog.properties import Changes
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.when import When
 from pigpen.coordinator.details import Details, read_changes
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.listings import Listings
-from pigpen.coordinator.nodes import Node
-from pigpen.coordinator.properties import Changes
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.coordinator.terms import (
     Query,
@@ -18,9 +20,7 @@ from pigpen.coordinator.terms import (
     overwrite_of,
     when_of,
 )
-from pigpen.coordinator.transaction import Transaction
 from pigpen.coordinator.uploads import Uploads
-from pigpen.coordinator.when import When
 from pigpen.errors import BadField, MethodNotAllowed, NotBuilt, NotFound
 from pigpen.http.answers import json_answer
 from pigpen.http.key import Key

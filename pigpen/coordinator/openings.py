@@ -15,16 +15,16 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pigpen.coordinator import writes
-from pigpen.coordinator.accounts import Principal
 from pigpen.coordinator.announcer import Announcer, Confirmed, Outcome
-from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.catalog import writes
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.writes import OpenWrite, WriteWish
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.placement import order_hosts
 from pigpen.coordinator.settings import transfer_seconds
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.writes import OpenWrite, WriteWish
 from pigpen.env import Env, random_id
 from pigpen.errors import NoHost, NoRoom, PigpenError, TooManyRequests
 from pigpen.http import wire

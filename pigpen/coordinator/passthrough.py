@@ -11,8 +11,8 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pigpen.coordinator import writes
-from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.catalog import writes
+from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.counting import CountedBody
 from pigpen.coordinator.hosts import Hosts
 from pigpen.coordinator.metrics import Metrics

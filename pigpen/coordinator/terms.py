@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from pigpen.coordinator.when import When
+from pigpen.coordinator.catalog.when import When
 from pigpen.errors import BadField, BadRequest, ElsewhereDestination
 from pigpen.http import wire
 from pigpen.http.conditions import Conditions
@@ -18,7 +18,6 @@ _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
 #: what a Content-Type may be, as hosts echo it and listings show it
 _CONTENT_TYPE = re.compile(r"[!-~][ -~]{0,199}")
-API = "api"
 
 
 class Query:
@@ -171,7 +170,7 @@ def destination_of(request: Request, login: str, public_url: wire.Url | None) ->
     if parts.netloc and parts.netloc.lower() not in _own_names(request, public_url):
         raise ElsewhereDestination
     key = Key.from_path(parts.path)
-    if key.names[:2] != (API, login):
+    if key.names[:2] != (wire.API, login):
         raise ElsewhereDestination
     return key.below(2)
 

@@ -8,9 +8,11 @@ any other                 the bytes pass through here
 
 from __future__ import annotations
 
-from pigpen.coordinator import writes
-from pigpen.coordinator.accounts import Principal
 from pigpen.coordinator.agents import may_redirect, never_redirect
+from pigpen.coordinator.catalog import writes
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.writes import WriteWish
 from pigpen.coordinator.counting import read_ahead
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.hosts import Host
@@ -29,8 +31,6 @@ from pigpen.coordinator.terms import (
     when_of,
     write_id_of,
 )
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.writes import WriteWish
 from pigpen.env import Env
 from pigpen.errors import BadRequest, Unavailable
 from pigpen.http import wire

@@ -40,6 +40,8 @@ Url = Annotated[str, Meta(pattern="^https?://[!#-;=?-~]+\\Z", max_length=2048)]
 MAX_SECONDS = 86_400
 Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
+#: the first name of every object's path
+API = "api"
 #: an object this small lies in the catalog itself
 INLINE_BYTES = 4096
 #: the field in every answer to a host that says what the coordinator's clock shows: see `Receipt`

@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WRITER = """
 import sys
 from twisted.internet import defer, task
-from pigpen.coordinator.catalog import Catalog
+from pigpen.coordinator.catalog.database import Catalog
 from pigpen.system import SystemEnv
 
 def add(tx, name):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from pigpen.coordinator import locks
-from pigpen.coordinator.accounts import Principal, count_change
-from pigpen.coordinator.namespace import make_parents, place_of_write
-from pigpen.coordinator.nodes import (
+from pigpen.coordinator.catalog import locks
+from pigpen.coordinator.catalog.accounts import Principal, count_change
+from pigpen.coordinator.catalog.namespace import make_parents, place_of_write
+from pigpen.coordinator.catalog.nodes import (
     Node,
     blob_etag,
     end_version,
@@ -17,9 +17,9 @@ from pigpen.coordinator.nodes import (
     new_version_id,
     touch,
 )
-from pigpen.coordinator.pending import Pending, version_text
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.when import check_conditions
+from pigpen.coordinator.catalog.pending import Pending, version_text
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.when import check_conditions
 from pigpen.errors import Gone, QuotaExceeded, Superseded
 from pigpen.http import wire
 

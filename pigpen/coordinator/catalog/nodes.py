@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from pigpen.coordinator.transaction import Row, Transaction
+from pigpen.coordinator.catalog.transaction import Row, Transaction
 from pigpen.http.conditions import Validators
 from pigpen.http.key import Key
 

@@ -13,12 +13,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from pigpen.coordinator import host_rows, locks, pending
-from pigpen.coordinator.accounts import Principal, room_left
-from pigpen.coordinator.commits import Content, commit
-from pigpen.coordinator.namespace import place_of_write
-from pigpen.coordinator.nodes import Node, blob_etag, find
-from pigpen.coordinator.pending import (
+from pigpen.coordinator.catalog import host_rows, locks, pending
+from pigpen.coordinator.catalog.accounts import Principal, room_left
+from pigpen.coordinator.catalog.commits import Content, commit
+from pigpen.coordinator.catalog.namespace import place_of_write
+from pigpen.coordinator.catalog.nodes import Node, blob_etag, find
+from pigpen.coordinator.catalog.pending import (
     ABANDONED,
     COMMITTED,
     OPEN,
@@ -29,8 +29,8 @@ from pigpen.coordinator.pending import (
     find_pending,
     refusal,
 )
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.when import ALWAYS, When, check_conditions
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.when import ALWAYS, When, check_conditions
 from pigpen.errors import (
     Conflict,
     DigestMismatch,

@@ -45,6 +45,14 @@ class AccessKey:
         return text + _check_sum(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A claim that is to be checked. ``login`` only in Basic."""
+
+    key: AccessKey = field(repr=False)
+    login: str | None = None
+
+
 def make_access_key(source: random.Random) -> AccessKey:
     """:param source: `Env.random`."""
     name = "".join(_DIGITS[source.randrange(62)] for _ in range(ID_LENGTH))

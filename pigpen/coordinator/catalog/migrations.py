@@ -11,7 +11,7 @@ from pigpen.errors import ConfigError
 
 def schema_files() -> dict[int, str]:
     """The SQL of each schema number that this program knows."""
-    folder = resources.files("pigpen.coordinator") / "schema"
+    folder = resources.files("pigpen.coordinator.catalog") / "schema"
     return {
         int(file.name.removesuffix(".sql")): file.read_text("utf-8")
         for file in folder.iterdir()

@@ -6,10 +6,10 @@ from typing import Final
 
 import msgspec
 
-from pigpen.coordinator.accounts import count_change
-from pigpen.coordinator.nodes import blob_etag
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.when import When
+from pigpen.coordinator.catalog.accounts import count_change
+from pigpen.coordinator.catalog.nodes import blob_etag
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.when import When
 from pigpen.errors import PigpenError
 from pigpen.http import wire
 from pigpen.http.key import Key

@@ -9,9 +9,8 @@ from typing import Final
 
 import msgspec
 
-from pigpen.coordinator.access_keys import AccessKey, make_access_key
-from pigpen.coordinator.credentials import Credentials
-from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.catalog.access_keys import AccessKey, Credentials, make_access_key
+from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.errors import BadRequest, Conflict, NoAccount, NotFound, QuotaExceeded, Unauthorized
 from pigpen.http import wire
 

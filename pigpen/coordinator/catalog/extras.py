@@ -6,14 +6,13 @@ from typing import Final
 
 import msgspec
 
-from pigpen.coordinator import locks, properties
-from pigpen.coordinator.locks import Lock
-from pigpen.coordinator.nodes import Node
-from pigpen.coordinator.terms import API
-from pigpen.coordinator.transaction import Row, Transaction
+from pigpen.coordinator.catalog import locks, properties
+from pigpen.coordinator.catalog.locks import Lock
+from pigpen.coordinator.catalog.nodes import Node
+from pigpen.coordinator.catalog.transaction import Row, Transaction
 from pigpen.errors import BadRequest
 from pigpen.http.key import Key
-from pigpen.http.wire import ListLine, LockInfo, Property
+from pigpen.http.wire import API, ListLine, LockInfo, Property
 
 # by number, as the query they go into has ?1 and ?2; json_array keeps them apart from each other
 _NAMES = (

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pigpen.coordinator.accounts import Principal
-from pigpen.coordinator.nodes import Node, find, nearest
-from pigpen.coordinator.transaction import Row, Transaction
-from pigpen.coordinator.when import When
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.nodes import Node, find, nearest
+from pigpen.coordinator.catalog.transaction import Row, Transaction
+from pigpen.coordinator.catalog.when import When
 from pigpen.errors import Locked, PigpenError, PreconditionFailed
 from pigpen.http.if_header import IfField, ResourceState, parse_if
 from pigpen.http.key import Key

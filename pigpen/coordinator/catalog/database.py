@@ -20,9 +20,9 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from pigpen.coordinator.batches import Batches, Call, Take
-from pigpen.coordinator.migrations import check_known, migrate, schema_files, schema_number
-from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.catalog.batches import Batches, Call, Take
+from pigpen.coordinator.catalog.migrations import check_known, migrate, schema_files, schema_number
+from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import CatalogFull, ConfigError, PigpenError, Unavailable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.errors import InsufficientStorage
 from pigpen.http.wire import Property as Property
 

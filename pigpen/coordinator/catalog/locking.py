@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from pigpen.coordinator.accounts import Principal
-from pigpen.coordinator.locks import (
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.locks import (
     Lock,
     below,
     check,
@@ -17,11 +17,11 @@ from pigpen.coordinator.locks import (
     live_locks,
     roots_of,
 )
-from pigpen.coordinator.namespace import resolve
-from pigpen.coordinator.nodes import Node, find
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.when import When, check_conditions
-from pigpen.coordinator.writes import WriteWish, store_inline
+from pigpen.coordinator.catalog.namespace import resolve
+from pigpen.coordinator.catalog.nodes import Node, find
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.when import When, check_conditions
+from pigpen.coordinator.catalog.writes import WriteWish, store_inline
 from pigpen.errors import (
     Conflict,
     Forbidden,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pigpen.coordinator.locks import forget_locks
-from pigpen.coordinator.namespace import sweep
-from pigpen.coordinator.pending import forget_writes
-from pigpen.coordinator.transaction import Transaction
+from pigpen.coordinator.catalog.locks import forget_locks
+from pigpen.coordinator.catalog.namespace import sweep
+from pigpen.coordinator.catalog.pending import forget_writes
+from pigpen.coordinator.catalog.transaction import Transaction
 
 #: ms that rows of ended versions stay (CLD-80)
 KEEP_ENDED_MS: Final = 7 * 24 * 3600 * 1000

@@ -12,11 +12,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from pigpen.coordinator.accounts import Principal
-from pigpen.coordinator.extras import NOTHING, Extras, Want
-from pigpen.coordinator.namespace import resolve
-from pigpen.coordinator.nodes import Node, blob_etag
-from pigpen.coordinator.transaction import Row, Transaction
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.extras import NOTHING, Extras, Want
+from pigpen.coordinator.catalog.namespace import resolve
+from pigpen.coordinator.catalog.nodes import Node, blob_etag
+from pigpen.coordinator.catalog.transaction import Row, Transaction
 from pigpen.http import wire
 from pigpen.http.key import Key
 

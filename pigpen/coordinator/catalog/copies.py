@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from pigpen.coordinator import properties
-from pigpen.coordinator.accounts import count_change
-from pigpen.coordinator.nodes import (
+from pigpen.coordinator.catalog import properties
+from pigpen.coordinator.catalog.accounts import count_change
+from pigpen.coordinator.catalog.nodes import (
     Node,
     grown_time,
     insert_node,
     insert_version,
     new_version_id,
 )
-from pigpen.coordinator.transaction import Row, Transaction, Value
+from pigpen.coordinator.catalog.transaction import Row, Transaction, Value
 from pigpen.errors import Forbidden, Unavailable
 
 #: nodes one COPY makes at most

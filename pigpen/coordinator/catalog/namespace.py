@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pigpen.coordinator import copies, locks, properties
-from pigpen.coordinator.accounts import Principal, check_quota, count_change
-from pigpen.coordinator.nodes import (
+from pigpen.coordinator.catalog import copies, locks, properties
+from pigpen.coordinator.catalog.accounts import Principal, check_quota, count_change
+from pigpen.coordinator.catalog.nodes import (
     DETACHED,
     Node,
     child,
@@ -23,8 +23,8 @@ from pigpen.coordinator.nodes import (
     node_by_id,
     touch,
 )
-from pigpen.coordinator.transaction import Transaction
-from pigpen.coordinator.when import ALWAYS, When, check_conditions
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.when import ALWAYS, When, check_conditions
 from pigpen.errors import (
     BadKey,
     Conflict,
