@@ -17,6 +17,8 @@ class PigpenError(Exception):
     code: ClassVar[str] = "internal"
     #: seconds for ``Retry-After``; None where trying again does not help
     retry_after: ClassVar[int | None] = None
+    #: the element that names the condition which failed (RFC 4918 16)
+    condition: ClassVar[str | None] = None
 
     def __init__(self, **facts: object) -> None:
         super().__init__()
@@ -116,6 +118,13 @@ class Conflict(PigpenError):
     code = "conflict"
 
 
+class WrongLock(Conflict):
+    """This conflicts with what is there: the lock token is not one of this key."""
+
+    code = "wrong-lock"
+    condition = "lock-token-matches-request-uri"
+
+
 class Superseded(Conflict):
     """A newer version was stored meanwhile; this late one was dropped."""
 
@@ -195,8 +204,17 @@ class DigestMismatch(PigpenError):
 class Locked(PigpenError):
     """This is locked: send the lock token in an If field, or wait until the lock ends."""
 
+    # fact ``roots``: the keys where the locks were taken
     status = 423
     code = "locked"
+    condition = "lock-token-submitted"
+
+
+class LockConflict(Locked):
+    """Another lock is in the way: wait until it ends."""
+
+    code = "lock-conflict"
+    condition = "no-conflicting-lock"
 
 
 class TooManyRequests(PigpenError):
@@ -270,12 +288,14 @@ class InsufficientStorage(PigpenError):
 
     status = 507
     code = "full"
+    condition = "sufficient-disk-space"
 
 
 class QuotaExceeded(InsufficientStorage):
     """The account's quota does not leave room for this; delete something first."""
 
     code = "quota"
+    condition = "quota-not-exceeded"
 
 
 class NoRoom(InsufficientStorage):

@@ -17,10 +17,10 @@ from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.migrations import migrate, schema_files
 from pigpen.coordinator.catalog.transaction import Transaction
-from pigpen.coordinator.catalog.when import When
 from pigpen.http import wire
 from pigpen.http.conditions import Conditions
 from pigpen.http.key import Key
+from pigpen.http.namespace import When
 
 START_MS = 1_700_000_000_000
 

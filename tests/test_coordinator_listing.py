@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 from pigpen.coordinator.catalog import locking, namespace
 from pigpen.coordinator.catalog.extras import parse_want
 from pigpen.coordinator.catalog.listing import Page, list_page
-from pigpen.coordinator.catalog.locking import LockWish
-from pigpen.coordinator.catalog.properties import MAX_VALUE_BYTES
-from pigpen.coordinator.catalog.when import When
 from pigpen.errors import BadRequest, NotFound
 from pigpen.http import wire
+from pigpen.http.namespace import MAX_VALUE_BYTES, LockWish, When
 from pigpen.http.wire import Property
 from tests.catalog_kit import RulesCase, key
 

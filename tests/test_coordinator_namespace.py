@@ -17,8 +17,6 @@ from pigpen.coordinator.catalog import copies, namespace, properties
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.listing import list_page
 from pigpen.coordinator.catalog.nodes import find
-from pigpen.coordinator.catalog.properties import Property
-from pigpen.coordinator.catalog.when import When
 from pigpen.errors import (
     BadKey,
     Conflict,
@@ -32,6 +30,7 @@ from pigpen.errors import (
 )
 from pigpen.http.conditions import Conditions
 from pigpen.http.key import Key
+from pigpen.http.namespace import Property, When
 from tests.catalog_kit import RulesCase, if_match, if_none_match, key
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pigpen.coordinator.catalog import namespace, properties
-from pigpen.coordinator.catalog.properties import Property
 from pigpen.errors import InsufficientStorage, NotFound, PreconditionFailed
+from pigpen.http.namespace import Property
 from tests.catalog_kit import RulesCase, if_match, key
 
 

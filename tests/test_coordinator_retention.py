@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pigpen.coordinator.catalog import locking, namespace, pending, retention
-from pigpen.coordinator.catalog.locking import LockWish
-from pigpen.coordinator.catalog.when import When
+from pigpen.http.namespace import MAX_LOCK_SECONDS, LockWish, When
 from tests.catalog_kit import RulesCase, key
 
 TABLES = ("versions", "blobs", "replicas", "locks", "pending_writes")
@@ -40,7 +39,7 @@ class RetentionTests(RulesCase):
         for n in range(5):
             self.put(f"d/{n}", write=f"{n:064}")
             locking.lock(self.tx, self.me, key(f"d/l{n}"), LockWish(infinite=False), When())
-        self.wait(locking.MAX_SECONDS * 1000)
+        self.wait(MAX_LOCK_SECONDS * 1000)
         namespace.delete(self.tx, self.me, key("d"))
         self.upkeep()
         self.assertEqual(self.sums(), (0, 0, 0))

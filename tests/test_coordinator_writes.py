@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from pigpen.coordinator.catalog import accounts, host_rows, namespace, pending, writes
 from pigpen.coordinator.catalog.listing import list_page
-from pigpen.coordinator.catalog.when import When
 from pigpen.errors import (
     Conflict,
     Gone,
@@ -27,6 +26,8 @@ from pigpen.errors import (
 )
 from pigpen.http import wire
 from pigpen.http.conditions import Conditions
+from pigpen.http.if_header import parse_if
+from pigpen.http.namespace import When
 from tests.catalog_kit import RulesCase, if_match, if_none_match, key
 
 WRITE = "c" * 64
@@ -344,7 +345,7 @@ class OpenTests(WritesCase):
         """All that was asked is judged again at the commit, also after a restart."""
         when = When(
             conditions=Conditions(("*",), ('"x"',), None, 5),
-            if_field="(<urn:uuid:1>)",
+            if_field=parse_if('</a> (<urn:uuid:1> Not ["e"])'),
             principal="p",
             loose=True,
             parents=False,

@@ -161,3 +161,21 @@ class OracleTests(SynchronousTestCase):
             all(c.true_for(STATES.get(tag)) for c in one) for tag, lists in field for one in lists
         )
         self.assertEqual(holds(text), wanted, text)
+
+
+class TextTests(SynchronousTestCase):
+    def test_round_trip(self) -> None:
+        """What a gateway sends on says what it was told."""
+        for value in (
+            '(<urn:x> Not ["e"])',
+            '(<a:1>) (Not <DAV:no-lock> [W/"w"])',
+            '</a%20b> (<a:1>) </a%20b> (["e"]) <http://h/c> (Not <a:2>)',
+        ):
+            field = parse_if(value)
+            self.assertEqual(parse_if(field.to_text()), field)
+
+    def test_map_tags(self) -> None:
+        """Tags become what the next one calls them; untagged lists stay."""
+        field = parse_if("</p/a> (<t:1>)").map_tags(lambda tag: tag.removeprefix("/p"))
+        self.assertEqual(field.to_text(), "</a> (<t:1>)")
+        self.assertEqual(parse_if("(<t:1>)").map_tags(lambda _: "x"), parse_if("(<t:1>)"))

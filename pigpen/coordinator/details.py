@@ -20,18 +20,16 @@ from msgspec import Meta
 from pigpen.coordinator.catalog import locking, locks, properties
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.extras import lock_info
-from pigpen.coordinator.catalog.locking import LockWish
-from pigpen.coordinator.catalog.locks import Lock
+from pigpen.coordinator.catalog.locks import LockRow
 from pigpen.coordinator.catalog.namespace import resolve
-from pigpen.coordinator.catalog.properties import Changes, Property
 from pigpen.coordinator.catalog.transaction import Transaction
-from pigpen.coordinator.catalog.when import When, check_conditions
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.terms import Query, when_of
 from pigpen.errors import BadRequest
 from pigpen.http.answers import check_method, json_answer, read_json
 from pigpen.http.key import Key
 from pigpen.http.message import Request, Response
+from pigpen.http.namespace import LOCK_SECONDS, Changes, LockWish, Property, When, check_conditions
 
 #: an owner is XML that a person's program sent (REL 5: XML)
 MAX_LOCK_BYTES = 64 * 1024
@@ -49,7 +47,7 @@ class LockBody(msgspec.Struct):
     exclusive: bool = True
     infinite: bool = True
     owner: Annotated[str, Meta(max_length=MAX_LOCK_BYTES)] = ""
-    seconds: Annotated[int, Meta(ge=0)] = locking.DEFAULT_SECONDS
+    seconds: Annotated[int, Meta(ge=0)] = LOCK_SECONDS
 
 
 class Details:
@@ -108,7 +106,7 @@ async def read_changes(request: Request) -> Changes:
 
 
 def _seconds(query: Query) -> int:
-    value = query.get("seconds") or str(locking.DEFAULT_SECONDS)
+    value = query.get("seconds") or str(LOCK_SECONDS)
     if not value.isascii() or not value.isdigit() or len(value) > 12:
         raise BadRequest(reason="seconds is a number")
     return int(value)
@@ -132,20 +130,22 @@ def _change(tx: Transaction, principal: Principal, key: Key, changes: Changes, w
     properties.apply(tx, node.id, changes)
 
 
-def _locks(tx: Transaction, principal: Principal, key: Key, loose: bool) -> list[tuple[Key, Lock]]:
+def _locks(
+    tx: Transaction, principal: Principal, key: Key, loose: bool
+) -> list[tuple[Key, LockRow]]:
     return locking.locks_on(tx, resolve(tx, principal, key, loose=loose))
 
 
 def _take(
     tx: Transaction, principal: Principal, key: Key, wish: LockWish, when: When
-) -> tuple[Key, Lock, bool]:
+) -> tuple[Key, LockRow, bool]:
     held, made = locking.lock(tx, principal, key, wish, when)
     return locks.key_of(tx, held.node_id), held, made
 
 
 def _refresh(
     tx: Transaction, principal: Principal, key: Key, seconds: int, when: When
-) -> tuple[Key, Lock]:
+) -> tuple[Key, LockRow]:
     held = locking.refresh(tx, principal, key, seconds, when)
     return locks.key_of(tx, held.node_id), held
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pigpen.coordinator.catalog import listing
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.catalog.extras import Want, parse_want
+from pigpen.coordinator.catalog.extras import parse_want
 from pigpen.coordinator.catalog.listing import Depth, Page
 from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.terms import Query
@@ -22,6 +22,7 @@ from pigpen.http.answers import NDJSON
 from pigpen.http.body import StreamBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request, Response
+from pigpen.http.namespace import Want
 
 _COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _DEPTHS: dict[str, Depth] = {"0": "0", "1": "1", "infinity": "infinity"}

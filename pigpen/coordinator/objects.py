@@ -5,9 +5,7 @@ from __future__ import annotations
 from pigpen.coordinator.catalog import namespace, writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.nodes import Node
-from pigpen.coordinator.catalog.properties import Changes
 from pigpen.coordinator.catalog.transaction import Transaction
-from pigpen.coordinator.catalog.when import When
 from pigpen.coordinator.details import Details, read_changes
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
@@ -25,6 +23,7 @@ from pigpen.errors import BadField, MethodNotAllowed, NotBuilt, NotFound
 from pigpen.http.answers import json_answer
 from pigpen.http.key import Key
 from pigpen.http.message import Handler, Headers, Request, Response
+from pigpen.http.namespace import Changes, When
 
 METHODS = "GET, HEAD, PUT, DELETE, MKCOL, MOVE, COPY"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from pigpen.coordinator.catalog.when import When
-from pigpen.errors import BadField, BadRequest, ElsewhereDestination
+from pigpen.errors import BadField, BadRequest, ElsewhereDestination, PigpenError
 from pigpen.http import wire
 from pigpen.http.conditions import Conditions
 from pigpen.http.fields import parse_digest
+from pigpen.http.if_header import IfField, parse_if
 from pigpen.http.key import Key
 from pigpen.http.message import Request
+from pigpen.http.namespace import When
 
 _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -66,15 +67,46 @@ class Query:
 
 
 def when_of(request: Request, query: Query) -> When:
-    """The terms of a change. :raises BadField: they are malformed."""
+    """The terms of a change; the first name of its key is the login.
+
+    :raises BadField: they are malformed.
+    """
     headers = request.headers
     return When(
         conditions=Conditions.from_headers(headers),
-        if_field=", ".join(headers.getall("If")) if "If" in headers else None,
+        if_field=_if_field(request),
         principal=headers.get("Pigpen-Principal", ""),
         loose=query.loose,
         parents=query.flag("parents", default=True),
     )
+
+
+def _if_field(request: Request) -> IfField | None:
+    """:raises BadField: it is malformed."""
+    if "If" not in request.headers:
+        return None
+    login = request.key.names[0]
+    field = parse_if(", ".join(request.headers.getall("If")))
+    return field.map_tags(lambda tag: path_of_tag(login, tag))
+
+
+def path_of_tag(login: str, tag: str) -> str:
+    """The path of the key that a tag of an If field names by an API path or URI (DAV-6).
+
+    :return: "": it is not ours, so nothing matches it.
+    """
+    path = tag
+    if not path.startswith("/"):
+        _, found, rest = path.partition("://")
+        _, slash, path = rest.partition("/")
+        if not found or not slash:
+            return ""
+        path = "/" + path
+    try:
+        whole = Key.from_path(path)
+        return whole.below(2).to_path() if whole.names[:2] == (wire.API, login) else ""
+    except PigpenError:
+        return ""
 
 
 def write_id_of(request: Request, query: Query) -> str | None:

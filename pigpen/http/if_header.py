@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pigpen.errors import BadField
 
@@ -42,7 +42,10 @@ class ResourceState:
 
 @dataclass(frozen=True, slots=True)
 class ConditionList:
-    """Conditions that must all hold for one resource; ``tag`` None: the request's own."""
+    """Conditions that must all hold for one resource.
+
+    ``tag``: as sent, or after `IfField.map_tags` the path of a key; None: the request's own.
+    """
 
     tag: str | None
     conditions: tuple[Condition, ...]
@@ -64,6 +67,21 @@ class IfField:
             if not condition.is_etag
         )
 
+    def map_tags(self, path_of: Callable[[str], str]) -> IfField:
+        """:param path_of: the path of the key that a tag names; "": it is not ours."""
+        return IfField(
+            tuple(
+                one if one.tag is None else replace(one, tag=path_of(one.tag)) for one in self.lists
+            )
+        )
+
+    def to_text(self) -> str:
+        """As a field's value: `parse_if` reads it back, unless a tag is empty."""
+        if not self.lists or self.lists[0].tag is None:
+            return " ".join(_list_text(one) for one in self.lists)
+        # each list with its tag: a tag may be repeated
+        return " ".join(f"<{one.tag}> {_list_text(one)}" for one in self.lists)
+
     def holds(self, state_of: Callable[[str | None], ResourceState | None]) -> bool:
         """:param state_of: what a tag names now; None: it is not ours. Asked once a tag."""
         known: dict[str | None, ResourceState | None] = {}
@@ -73,6 +91,15 @@ class IfField:
             if all(_matches(c, known[one.tag]) != c.negated for c in one.conditions):
                 return True
         return False
+
+
+def _list_text(one: ConditionList) -> str:
+    return f"({' '.join(map(_condition_text, one.conditions))})"
+
+
+def _condition_text(condition: Condition) -> str:
+    text = f"[{condition.text}]" if condition.is_etag else f"<{condition.text}>"
+    return f"Not {text}" if condition.negated else text
 
 
 def _matches(condition: Condition, state: ResourceState | None) -> bool:

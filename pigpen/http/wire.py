@@ -57,11 +57,15 @@ class Private(Struct):
         return f"<{type(self).__name__}>"
 
 
-class Problem(Struct):
-    """The body of every refusal and error."""
+class Problem(Struct, omit_defaults=True):
+    """The body of every refusal and error.
+
+    ``roots``, of a 423: paths of the keys whose locks are in the way, relative to the account.
+    """
 
     error: str
     message: str
+    roots: list[str] = []
 
 
 # -- coordinator to host --------------------------------------------------------------------------
@@ -228,6 +232,7 @@ class Source(Private, omit_defaults=True):
 
 class DownloadOffer(Private, omit_defaults=True):
     """The JSON form of a read. ``digest``: SHA-256, hexadecimal. ``modified``: ms since 1970.
+    ``same_second``: see `ListLine`.
     An object that lies in the catalog comes itself instead, and with an ETag."""
 
     length: Size
@@ -236,6 +241,7 @@ class DownloadOffer(Private, omit_defaults=True):
     content_type: str
     modified: int
     sources: list[Source]
+    same_second: bool = False
 
 
 class Stored(Struct, omit_defaults=True):
@@ -282,6 +288,8 @@ class LockInfo(Struct):
 class ListLine(Struct, omit_defaults=True):
     """One member of a collection; ``name`` is relative, a collection's ends in a slash.
 
+    ``same_second``: the version before had the same Last-Modified, so no date tells them apart.
+
     ``properties``, ``locks``: what the listing was asked for by ``want`` (CLD-51); all locks that
     cover it are there. None: not asked for.
     """
@@ -295,6 +303,8 @@ class ListLine(Struct, omit_defaults=True):
     content_type: str | None = None
     properties: list[Property] | None = None
     locks: list[LockInfo] | None = None
+    created: int | None = None
+    same_second: bool = False
 
 
 class ListEnd(Struct):

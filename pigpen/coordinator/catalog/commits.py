@@ -19,9 +19,9 @@ from pigpen.coordinator.catalog.nodes import (
 )
 from pigpen.coordinator.catalog.pending import Pending, version_text
 from pigpen.coordinator.catalog.transaction import Transaction
-from pigpen.coordinator.catalog.when import check_conditions
 from pigpen.errors import Gone, QuotaExceeded, Superseded
 from pigpen.http import wire
+from pigpen.http.namespace import check_conditions
 
 
 class Content(msgspec.Struct, frozen=True):

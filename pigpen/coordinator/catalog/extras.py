@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from pigpen.coordinator.catalog import locks, properties
-from pigpen.coordinator.catalog.locks import Lock
+from pigpen.coordinator.catalog.locks import LockRow
 from pigpen.coordinator.catalog.nodes import Node
 from pigpen.coordinator.catalog.transaction import Row, Transaction
 from pigpen.errors import BadRequest
 from pigpen.http.key import Key
+from pigpen.http.namespace import NOTHING, Want
 from pigpen.http.wire import API, ListLine, LockInfo, Property
 
 # by number, as the query they go into has ?1 and ?2; json_array keeps them apart from each other
@@ -29,23 +28,12 @@ _decode_properties = msgspec.json.Decoder(list[tuple[str, ...]]).decode
 _decode_locks = msgspec.json.Decoder(list[tuple[str, int, int, int, str, str, int]]).decode
 
 
-class Want(msgspec.Struct, frozen=True):
-    """``names``: of properties, without their values."""
-
-    properties: bool = False
-    names: bool = False
-    locks: bool = False
-
-    @property
-    def columns(self) -> str:
-        """What a listing's query reads beside a node ``n``: two texts of JSON, or NULL."""
-        found = "NULL"
-        if self.names or self.properties:
-            found = _VALUES if self.properties else _NAMES
-        return f"{found}, {_LOCKS if self.locks else 'NULL'}"
-
-
-NOTHING: Final = Want()
+def columns(want: Want) -> str:
+    """What a listing's query reads beside a node ``n``: two texts of JSON, or NULL."""
+    found = "NULL"
+    if want.names or want.properties:
+        found = _VALUES if want.properties else _NAMES
+    return f"{found}, {_LOCKS if want.locks else 'NULL'}"
 
 
 def parse_want(text: str) -> Want:
@@ -61,7 +49,7 @@ def parse_want(text: str) -> Want:
     return Want(**dict.fromkeys(parts, True))
 
 
-def lock_info(login: str, root: Key, lock: Lock) -> LockInfo:
+def lock_info(login: str, root: Key, lock: LockRow) -> LockInfo:
     """:param root: where it was taken."""
     return LockInfo(
         token=lock.token,
@@ -87,7 +75,7 @@ class Extras:
         return [one for one in self._covering(node_id) if one.infinite] if self._want.locks else []
 
     def add(self, line: ListLine, row: Row, key: Key, inherited: list[LockInfo]) -> int:
-        """Fill a line in from what `Want.columns` read.
+        """Fill a line in from what `columns` read.
 
         :param key: of what the line is about. :return: about how many bytes that added.
         """
@@ -117,5 +105,5 @@ class Extras:
 
     def _lock(self, key: Key, row: tuple[str, int, int, int, str, str, int]) -> LockInfo:
         token, node_id, infinite, exclusive, principal, owner, expires = row
-        lock = Lock(token, node_id, bool(infinite), bool(exclusive), principal, owner, expires)
+        lock = LockRow(token, node_id, bool(infinite), bool(exclusive), principal, owner, expires)
         return lock_info(self._login, key, lock)

@@ -13,12 +13,13 @@ from typing import Final, Literal
 import msgspec
 
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.extras import NOTHING, Extras, Want
+from pigpen.coordinator.catalog.extras import Extras, columns
 from pigpen.coordinator.catalog.namespace import resolve
 from pigpen.coordinator.catalog.nodes import Node, blob_etag
 from pigpen.coordinator.catalog.transaction import Row, Transaction
 from pigpen.http import wire
 from pigpen.http.key import Key
+from pigpen.http.namespace import NOTHING, Want
 
 #: lines of one page, so that no reader holds a snapshot for long
 PAGE: Final = 1000
@@ -94,7 +95,7 @@ class _Walk:
         self._top = top
         self._extras = extras
         self._deep = deep
-        self._members = _MEMBERS.format(extras=want.columns)
+        self._members = _MEMBERS.format(extras=columns(want))
         self._moment = (tx.now,) if want.locks else ()
         #: bytes of properties and locks so far
         self.size = 0

@@ -9,7 +9,7 @@ import msgspec
 
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.locks import (
-    Lock,
+    LockRow,
     below,
     check,
     covering,
@@ -20,42 +20,29 @@ from pigpen.coordinator.catalog.locks import (
 from pigpen.coordinator.catalog.namespace import resolve
 from pigpen.coordinator.catalog.nodes import Node, find
 from pigpen.coordinator.catalog.transaction import Transaction
-from pigpen.coordinator.catalog.when import When, check_conditions
 from pigpen.coordinator.catalog.writes import WriteWish, store_inline
 from pigpen.errors import (
-    Conflict,
     Forbidden,
     InsufficientStorage,
-    Locked,
+    LockConflict,
     NotFound,
     PreconditionFailed,
+    WrongLock,
 )
-from pigpen.http.if_header import parse_if
 from pigpen.http.key import Key
+from pigpen.http.namespace import MAX_LOCK_SECONDS, LockWish, When, check_conditions
 
-#: a client that dies leaves its lock for so long at most
-MAX_SECONDS: Final = 3600
-DEFAULT_SECONDS: Final = 600
 #: of one account; a collection's DELETE looks at each
 MAX_LOCKS: Final = 10_000
 
 
-class LockWish(msgspec.Struct, frozen=True):
-    """What a LOCK asks for. ``owner``: XML as sent."""
-
-    exclusive: bool = True
-    infinite: bool = True
-    owner: str = ""
-    seconds: int = DEFAULT_SECONDS
-
-
 def lock(
     tx: Transaction, principal: Principal, key: Key, wish: LockWish, when: When
-) -> tuple[Lock, bool]:
+) -> tuple[LockRow, bool]:
     """Lock a node; a free name becomes an empty object.
 
     :return: the lock, and whether the object was made (201).
-    :raises Locked: another lock is in the way; its fact ``roots`` has their keys.
+    :raises LockConflict: another lock is in the way; its fact ``roots`` has their keys.
     :raises Conflict: there is no collection to lie in.
     """
     node = find(tx, principal.root_id, key, loose=when.loose)
@@ -71,23 +58,25 @@ def lock(
     conflicts = [other for other in _meeting(tx, principal, node, wish)
                  if wish.exclusive or other.exclusive]  # fmt: skip
     if conflicts:
-        raise Locked(roots=roots_of(tx, conflicts))
+        raise LockConflict(roots=roots_of(tx, conflicts))
     return _insert(tx, principal, node, wish, when.principal), made
 
 
-def _meeting(tx: Transaction, principal: Principal, node: Node, wish: LockWish) -> list[Lock]:
+def _meeting(tx: Transaction, principal: Principal, node: Node, wish: LockWish) -> list[LockRow]:
     found = covering(tx, node.id)
     if wish.infinite and node.is_collection:
         found += below(tx, principal.account_id, node)
     return found
 
 
-def _insert(tx: Transaction, principal: Principal, node: Node, wish: LockWish, holder: str) -> Lock:
+def _insert(
+    tx: Transaction, principal: Principal, node: Node, wish: LockWish, holder: str
+) -> LockRow:
     count = tx.one("SELECT count(*) FROM locks WHERE account_id = ?", principal.account_id)
     if count is not None and count[0] >= MAX_LOCKS:
         raise InsufficientStorage(reason=f"an account has at most {MAX_LOCKS} locks")
     token = f"urn:uuid:{uuid.UUID(bytes=tx.random.randbytes(16), version=4)}"
-    made = Lock(
+    made = LockRow(
         token, node.id, wish.infinite, wish.exclusive, holder, wish.owner, _end(tx, wish.seconds)
     )
     tx.run(
@@ -105,7 +94,7 @@ def _insert(tx: Transaction, principal: Principal, node: Node, wish: LockWish, h
     return made
 
 
-def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when: When) -> Lock:
+def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when: When) -> LockRow:
     """Give a lock new time: the one whose token the If field submits, also through a member.
 
     :raises PreconditionFailed: no such lock covers the key, or it is another user's.
@@ -113,7 +102,7 @@ def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when:
     node = resolve(tx, principal, key, loose=when.loose)
     check_conditions(when, "LOCK", node.validators)
     check(tx, principal, when, key, [])
-    tokens = parse_if(when.if_field).tokens if when.if_field is not None else frozenset()
+    tokens = when.if_field.tokens if when.if_field is not None else frozenset()
     for held in covering(tx, node.id):
         if held.token in tokens and held.principal == when.principal:
             expires = _end(tx, seconds)
@@ -125,7 +114,7 @@ def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when:
 def unlock(tx: Transaction, principal: Principal, key: Key, token: str, when: When) -> None:
     """End a lock, through any key it covers.
 
-    :raises Conflict: it covers another key, or none. :raises Forbidden: it is another user's.
+    :raises WrongLock: it covers another key, or none. :raises Forbidden: it is another user's.
     """
     node = resolve(tx, principal, key, loose=when.loose)
     check_conditions(when, "UNLOCK", node.validators)
@@ -136,15 +125,15 @@ def unlock(tx: Transaction, principal: Principal, key: Key, token: str, when: Wh
                 raise Forbidden(reason="only who took a lock can end it")
             tx.run("DELETE FROM locks WHERE token = ?", token)
             return
-    raise Conflict(reason="this lock token is not one of this key")
+    raise WrongLock
 
 
-def locks_on(tx: Transaction, node: Node) -> list[tuple[Key, Lock]]:
+def locks_on(tx: Transaction, node: Node) -> list[tuple[Key, LockRow]]:
     """The locks that cover a node, with where they were taken: its lockdiscovery."""
     return [(key_of(tx, lock.node_id), lock) for lock in covering(tx, node.id)]
 
 
-def all_locks(tx: Transaction, principal: Principal) -> list[tuple[Key, Lock]]:
+def all_locks(tx: Transaction, principal: Principal) -> list[tuple[Key, LockRow]]:
     """Every lock of an account, by key."""
     found = [(key_of(tx, lock.node_id), lock) for lock in live_locks(tx, principal.account_id)]
     return sorted(found, key=lambda one: (one[0], one[1].token))
@@ -159,4 +148,4 @@ def break_lock(tx: Transaction, principal: Principal, token: str) -> None:
 
 
 def _end(tx: Transaction, seconds: int) -> int:
-    return tx.now + 1000 * max(1, min(seconds, MAX_SECONDS))
+    return tx.now + 1000 * max(1, min(seconds, MAX_LOCK_SECONDS))

@@ -13,13 +13,13 @@ import msgspec
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.nodes import Node, find, nearest
 from pigpen.coordinator.catalog.transaction import Row, Transaction
-from pigpen.coordinator.catalog.when import When
-from pigpen.errors import Locked, PigpenError, PreconditionFailed
-from pigpen.http.if_header import IfField, ResourceState, parse_if
+from pigpen.errors import Locked, PreconditionFailed
+from pigpen.http.if_header import IfField, ResourceState
 from pigpen.http.key import Key
+from pigpen.http.namespace import When
 
 
-class Lock(msgspec.Struct, frozen=True):
+class LockRow(msgspec.Struct, frozen=True):
     """A write lock. ``infinite``: it covers all below. ``owner``: XML as sent. ``expires``: ms."""
 
     token: str
@@ -49,12 +49,12 @@ _COVERING = (
 )
 
 
-def _lock(row: Row) -> Lock:
+def _lock(row: Row) -> LockRow:
     token, node_id, depth, exclusive, *rest = row
-    return Lock(token, node_id, bool(depth), bool(exclusive), *rest)
+    return LockRow(token, node_id, bool(depth), bool(exclusive), *rest)
 
 
-def live_locks(tx: Transaction, account_id: int) -> list[Lock]:
+def live_locks(tx: Transaction, account_id: int) -> list[LockRow]:
     """All locks of an account that have not ended."""
     return [_lock(row) for row in tx.all(_ALL, account_id, tx.now)]
 
@@ -69,12 +69,12 @@ def line_of(tx: Transaction, node_id: int) -> list[int]:
     return [row[0] for row in tx.all(_LINE_IDS, node_id)]
 
 
-def covering(tx: Transaction, node_id: int) -> list[Lock]:
+def covering(tx: Transaction, node_id: int) -> list[LockRow]:
     """The locks on a node itself, and infinite ones above it, the nearest first."""
     return [_lock(row) for row in tx.all(_COVERING, node_id, tx.now)]
 
 
-def below(tx: Transaction, account_id: int, node: Node) -> list[Lock]:
+def below(tx: Transaction, account_id: int, node: Node) -> list[LockRow]:
     """The locks on a node and on all that lies below it."""
     if not node.is_collection:
         return [lock for lock in covering(tx, node.id) if lock.node_id == node.id]
@@ -94,15 +94,14 @@ def check(
 
     :param key: what an untagged list is about. :param changed: nodes that change, or whose members
         do. :param emptied: nodes that go or move, with all below them.
-    :raises BadField: the If field is malformed. :raises PreconditionFailed: it does not hold.
+    :raises PreconditionFailed: the If field does not hold.
     :raises Locked: a token is missing, or another user's; its fact ``roots`` has their keys.
     """
     submitted: frozenset[str] = frozenset()
     if when.if_field is not None:
-        field = parse_if(when.if_field)
-        if not _holds(tx, principal, when, key, field):
+        if not _holds(tx, principal, when, key, when.if_field):
             raise PreconditionFailed
-        submitted = field.tokens
+        submitted = when.if_field.tokens
     if not has_locks(tx, principal.account_id):
         return
     locked = [node.id for node in changed]
@@ -117,14 +116,14 @@ def check(
         raise Locked(roots=roots_of(tx, missing))
 
 
-def _in_the_way(locks: list[Lock], submitted: frozenset[str], principal: str) -> list[Lock]:
+def _in_the_way(locks: list[LockRow], submitted: frozenset[str], principal: str) -> list[LockRow]:
     """One token is enough, as several locks on one node are shared ones."""
     if any(lock.token in submitted and lock.principal == principal for lock in locks):
         return []
     return locks
 
 
-def roots_of(tx: Transaction, locks: Iterable[Lock]) -> tuple[Key, ...]:
+def roots_of(tx: Transaction, locks: Iterable[LockRow]) -> tuple[Key, ...]:
     """Where locks were taken: what a 423 names."""
     return tuple(key_of(tx, node_id) for node_id in dict.fromkeys(at.node_id for at in locks))
 
@@ -138,8 +137,8 @@ def key_of(tx: Transaction, node_id: int) -> Key:
 
 def _holds(tx: Transaction, principal: Principal, when: When, key: Key, field: IfField) -> bool:
     def state_of(tag: str | None) -> ResourceState | None:
-        named = key if tag is None else key_of_tag(principal.login, tag)
-        if named is None:
+        named = key if tag is None else tag and Key.from_path(tag)
+        if not named:
             return None
         node = find(tx, principal.root_id, named, loose=when.loose)
         if node is not None:
@@ -152,27 +151,8 @@ def _holds(tx: Transaction, principal: Principal, when: When, key: Key, field: I
     return field.holds(state_of)
 
 
-def _tokens(locks: Iterable[Lock]) -> frozenset[str]:
+def _tokens(locks: Iterable[LockRow]) -> frozenset[str]:
     return frozenset(lock.token for lock in locks)
-
-
-def key_of_tag(login: str, tag: str) -> Key | None:
-    """The key that a resource tag of an If field names: an API path or URI (DAV-6).
-
-    :return: None: it is not ours, so nothing matches it.
-    """
-    path = tag
-    if not path.startswith("/"):
-        _, found, rest = path.partition("://")
-        _, slash, path = rest.partition("/")
-        if not found or not slash:
-            return None
-        path = "/" + path
-    try:
-        whole = Key.from_path(path)
-        return whole.below(2) if whole.names[:2] == ("api", login) else None
-    except PigpenError:
-        return None
 
 
 # -- when nodes go or change names ----------------------------------------------------------------

@@ -24,7 +24,6 @@ from pigpen.coordinator.catalog.nodes import (
     touch,
 )
 from pigpen.coordinator.catalog.transaction import Transaction
-from pigpen.coordinator.catalog.when import ALWAYS, When, check_conditions
 from pigpen.errors import (
     BadKey,
     Conflict,
@@ -34,6 +33,7 @@ from pigpen.errors import (
     PreconditionFailed,
 )
 from pigpen.http.key import Key
+from pigpen.http.namespace import ALWAYS, Changes, When, check_conditions
 
 #: rows a sweep handles at a time
 PAGE: Final = 1000
@@ -123,7 +123,7 @@ def make_collection(
     principal: Principal,
     key: Key,
     when: When = ALWAYS,
-    wishes: properties.Changes = (),
+    wishes: Changes = (),
 ) -> Node:
     """MKCOL: 201, with its first properties.
 
@@ -160,7 +160,7 @@ def change_properties(
     tx: Transaction,
     principal: Principal,
     key: Key,
-    changes: properties.Changes,
+    changes: Changes,
     when: When = ALWAYS,
     modified: int | None = None,
 ) -> Node:

@@ -9,10 +9,10 @@ import msgspec
 from pigpen.coordinator.catalog.accounts import count_change
 from pigpen.coordinator.catalog.nodes import blob_etag
 from pigpen.coordinator.catalog.transaction import Transaction
-from pigpen.coordinator.catalog.when import When
 from pigpen.errors import PigpenError
 from pigpen.http import wire
 from pigpen.http.key import Key
+from pigpen.http.namespace import When
 
 #: ms an open write waits for its bytes: so long a host keeps a part (CLD-35)
 OPEN_MS: Final = 24 * 3600 * 1000

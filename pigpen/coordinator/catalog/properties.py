@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.errors import InsufficientStorage
-from pigpen.http.wire import Property as Property
-
-MAX_VALUE_BYTES: Final = 64 * 1024
-MAX_PROPERTIES: Final = 1000
-#: of one node, names and values: one answer holds them all
-MAX_BYTES: Final = 1024 * 1024
-
-
-Changes = tuple[Property, ...]
+from pigpen.http.namespace import (
+    MAX_PROPERTIES,
+    MAX_PROPERTY_BYTES,
+    MAX_VALUE_BYTES,
+    Changes,
+    Property,
+)
 
 
 def read(tx: Transaction, node_id: int) -> list[Property]:
@@ -51,8 +47,10 @@ def apply(tx: Transaction, node_id: int, changes: Changes) -> None:
     assert sums is not None
     if sums[0] > MAX_PROPERTIES:
         raise InsufficientStorage(reason=f"a node has at most {MAX_PROPERTIES} properties")
-    if sums[0] and sums[1] > MAX_BYTES:
-        raise InsufficientStorage(reason=f"a node's properties have at most {MAX_BYTES} bytes")
+    if sums[0] and sums[1] > MAX_PROPERTY_BYTES:
+        raise InsufficientStorage(
+            reason=f"a node's properties have at most {MAX_PROPERTY_BYTES} bytes"
+        )
 
 
 def _set(tx: Transaction, node_id: int, namespace: str, name: str, value: str) -> None:

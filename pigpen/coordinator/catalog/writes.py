@@ -30,7 +30,6 @@ from pigpen.coordinator.catalog.pending import (
     refusal,
 )
 from pigpen.coordinator.catalog.transaction import Transaction
-from pigpen.coordinator.catalog.when import ALWAYS, When, check_conditions
 from pigpen.errors import (
     Conflict,
     DigestMismatch,
@@ -42,6 +41,7 @@ from pigpen.errors import (
 )
 from pigpen.http import wire
 from pigpen.http.key import Key
+from pigpen.http.namespace import ALWAYS, When, check_conditions
 
 OCTET_STREAM: Final = "application/octet-stream"
 
