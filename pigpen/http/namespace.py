@@ -282,8 +282,8 @@ class Visit:
     principal: str
 
 
-class Entry(Protocol):
+class Admission(Protocol):
     """The door to namespaces: who may come, and what each one sees."""
 
-    async def enter(self, request: Request) -> Visit:
+    async def admit(self, request: Request) -> Visit:
         """:raises Unauthorized: a login is needed, or a wrong one was sent."""
