@@ -52,6 +52,14 @@ def mount_small(folder: Path, size: str) -> None:
     _mount("-t", "tmpfs", "-o", f"size={size}", "pigpen-test", str(folder))
 
 
+def mount_full(folder: Path) -> None:
+    """A disk without room for a single byte."""
+    mount_small(folder, "64k")
+    with (folder / "all").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
 def mount_image(image: Path, folder: Path) -> None:
     """A disk in a file, made if it is not there. Nothing is written to it unasked for a minute."""
     if not image.exists():

@@ -1,4 +1,4 @@
-"""The catalog in real processes: killed in mid-commit, opened twice."""
+"""The catalog in real processes: killed in mid-commit, opened twice, without a /tmp."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.functional.faults import mount_full, unmount
 
 #: the checkout, from which pigpen is imported whether installed or not
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -34,6 +37,53 @@ async def main(reactor):
 
 task.react(lambda reactor: defer.Deferred.fromCoroutine(main(reactor)))
 """
+
+#: changes many pages while another change of the same commit is undone, then sorts what it wrote
+SORTER = """
+import sys
+from twisted.internet import defer, task
+from pigpen.coordinator.catalog.database import Catalog
+from pigpen.system import SystemEnv
+
+def fill(tx):
+    for n in range(5000):
+        tx.run("INSERT INTO leases (name, holder, expires) VALUES (?, ?, 0)", str(n), "x" * 500)
+
+def refused(tx):
+    tx.run("DELETE FROM leases WHERE name = '0'")
+    raise LookupError
+
+def change(tx):
+    tx.run("UPDATE leases SET holder = hex(randomblob(250))")
+
+async def main(reactor):
+    catalog = await Catalog.open(SystemEnv(reactor), sys.argv[1])
+    await catalog.write(fill)
+    calls = [catalog.write(refused), catalog.write(change)]
+    print(await defer.DeferredList(calls, consumeErrors=True))
+    print(len(await catalog.read(lambda tx: tx.all("SELECT * FROM leases ORDER BY holder"))))
+
+task.react(lambda reactor: defer.Deferred.fromCoroutine(main(reactor)))
+"""
+
+
+class FullTemporaryTests(SynchronousTestCase):
+    def test_temporary_folder_full(self) -> None:
+        """A full /tmp: large changes and sorts of the catalog, whose disk has room, go on (D6)."""
+        folder = Path(self.mktemp()).absolute()
+        full = folder / "tmp"
+        mount_full(full)
+        self.addCleanup(unmount, full)
+        done = subprocess.run(
+            [sys.executable, "-c", SORTER, str(folder / "catalog.sqlite")],
+            capture_output=True,
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": str(full)},
+            check=False,
+        )
+        said = done.stdout.decode()
+        self.assertIn("(True, None)", said, done.stderr)
+        self.assertTrue(said.endswith("\n5000\n"), (said, done.stderr))
 
 
 class KillTests(SynchronousTestCase):

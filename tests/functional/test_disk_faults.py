@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.cloud import Cloud, until
-from tests.functional.faults import cut_power, mount_image, mount_small, strace, unmount
+from tests.functional.faults import cut_power, mount_full, mount_image, mount_small, strace, unmount
 
 MIB = 2**20
 
@@ -87,6 +87,30 @@ class FullTests(SynchronousTestCase):
         self.assertEqual(cloud.put("large", os.urandom(12 * MIB)), 507)
         (disk / "other").unlink()
         until(lambda: cloud.put("large", os.urandom(12 * MIB)) == 201)
+
+    def test_temporary_folder_full(self) -> None:
+        """A full /tmp is nothing to coordinator, host and commands: none of them uses it (D6)."""
+        home = Path(self.mktemp()).absolute()
+        full = home / "tmp"
+        mount_full(full)
+        self.addCleanup(unmount, full)
+        cloud = Cloud(home)
+        cloud.environment["TMPDIR"] = str(full)
+        self.addCleanup(cloud.stop)
+        cloud.start()
+        stored = {"small": os.urandom(300), "middle": os.urandom(300_000), "large": bytes(9 * MIB)}
+        for key, data in stored.items():
+            self.assertEqual(cloud.put(f"curl/{key}", data), 201)
+            done = cloud.pigpen("put", f"own/{key}", data=data)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        for key, data in stored.items():
+            self.assertEqual(cloud.get(f"own/{key}"), (200, data))
+            self.assertEqual(cloud.pigpen("get", f"curl/{key}").stdout, data)
+        self.assertEqual(len(cloud.pigpen("ls", "-r").stdout.splitlines()), 8)
+        self.assertEqual(cloud.pigpen("rm", "-r", "own/").returncode, 0)
+        for part in (cloud.host, cloud.coordinator):
+            self.assertEqual(part.stop(), 0)
+            self.assertNotIn("Traceback", part.log())
 
 
 class PowerCutTests(SynchronousTestCase):

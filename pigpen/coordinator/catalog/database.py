@@ -41,6 +41,8 @@ CHECKPOINT_PAGES = 4_000
 BUSY_MS = 5_000
 #: what the writing connection keeps in memory: random ids touch pages all over the file
 WRITER_CACHE_KIB = 8_000
+#: where sorts and savepoints keep what they set aside: a full /tmp is then nothing to us
+IN_MEMORY = 2
 
 _FULL_DISK = {sqlite3.SQLITE_FULL}
 #: the database can go on after these: only the call that met one fails
@@ -145,6 +147,7 @@ class Catalog:
         reader = self._connect(self._path)
         reader.execute("PRAGMA query_only = ON")
         reader.execute("PRAGMA trusted_schema = OFF")
+        reader.execute(f"PRAGMA temp_store = {IN_MEMORY}")
         self._writer, self._reader = writer, reader
 
     def _connect(self, path: str) -> sqlite3.Connection:
@@ -234,6 +237,7 @@ def _configure(connection: sqlite3.Connection, path: str) -> None:
         "foreign_keys": 1,
         "wal_autocheckpoint": CHECKPOINT_PAGES,
         "cache_size": -WRITER_CACHE_KIB,
+        "temp_store": IN_MEMORY,
     }
     for name, value in wanted.items():
         connection.execute(f"PRAGMA {name} = {value}").fetchall()
