@@ -30,7 +30,7 @@ from pigpen.coordinator.openings import Openings
 from pigpen.coordinator.passthrough import Passthrough
 from pigpen.coordinator.secrets import ClusterSecret, load_cluster_secret
 from pigpen.coordinator.settings import CoordinatorSettings
-from pigpen.coordinator.throttle import Throttle
+from pigpen.web.throttle import Throttle
 from pigpen.coordinator.uploads import Uploads
 from pigpen.env import Env, sleep
 from pigpen.errors import ConfigError, PigpenError, Unavailable

@@ -28,7 +28,7 @@ from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.readings import Readings
 from pigpen.coordinator.secrets import ClusterSecret
 from pigpen.coordinator.settings import CoordinatorSettings
-from pigpen.coordinator.throttle import Throttle, network_of
+from pigpen.web.throttle import Throttle, network_of
 from pigpen.env import Env
 from pigpen.errors import Conflict, NotBuilt, NotFound, PigpenError, TooLarge, Unauthorized
 from pigpen.http import wire

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+#: how an access key may be shown
+KEY_CHALLENGES = ('Bearer realm="pigpen"', 'Basic realm="pigpen", charset="UTF-8"')
 
 
 def json_answer(status: int, value: object, headers: Headers | None = None) -> Response:
@@ -27,17 +29,27 @@ def json_answer(status: int, value: object, headers: Headers | None = None) -> R
 
 def error_answer(error: PigpenError) -> Response:
     """What a face answers when `handle` raised."""
+    problem = wire.Problem(error.code, error.message)
+    return json_answer(error.status, problem, error_headers(error))
+
+
+def error_headers(error: PigpenError) -> Headers:
+    """The fields that an error's answer needs, whatever its body looks like.
+
+    A 401's challenges (RFC 9110 11.6.1) are its fact ``challenges``, or those for access keys.
+    """
     headers = Headers()
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.facts.get("retry_after", error.retry_after))
     if error.status == 401:
-        headers.add("WWW-Authenticate", 'Bearer realm="pigpen"')
-        headers.add("WWW-Authenticate", 'Basic realm="pigpen", charset="UTF-8"')
+        challenges = error.facts.get("challenges")
+        for challenge in challenges if isinstance(challenges, tuple) else KEY_CHALLENGES:
+            headers.add("WWW-Authenticate", challenge)
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = str(error.facts["allow"])
     if error.status == 416:
         headers["Content-Range"] = f"bytes */{error.facts['length']}"
-    return json_answer(error.status, wire.Problem(error.code, error.message), headers)
+    return headers
 
 
 def check_method(request: Request, *allowed: str) -> None:

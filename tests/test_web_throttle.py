@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator import throttle
-from pigpen.coordinator.throttle import Throttle
+from pigpen.web import throttle
+from pigpen.web.throttle import Throttle
 from pigpen.errors import TooManyRequests
 
 

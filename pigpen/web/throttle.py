@@ -1,7 +1,7 @@
-"""Throttle: more than 10 wrong access keys a minute, of one key id or one address, answer 429.
+"""Throttle: more than 10 wrong logins a minute, of one login or one address, answer 429.
 
-A pair of key and address that has worked before is judged by its own failures only: otherwise a
-stranger who knows a key's id, or a neighbour behind the same NAT, could lock its owner out.
+A pair of login and address that has worked before is judged by its own failures only: otherwise a
+stranger who knows a login, or a neighbour behind the same NAT, could lock its owner out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ MAX_NAMES = 10_000
 
 
 class Throttle:
-    """Counts failures by name in a sliding minute, in bounded memory."""
+    """Counts failures of a sliding minute, by login and by address, in bounded memory.
+
+    A login is a user's name, or the id of an access key.
+    """
 
     def __init__(self, clock: IReactorTime, limit: int = 10) -> None:
         self._clock = clock
@@ -27,28 +30,28 @@ class Throttle:
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
         self._trusted: OrderedDict[str, None] = OrderedDict()
 
-    def check(self, key_id: str, address: str) -> None:
-        """:raises TooManyRequests: no attempt is made for this key or address now."""
+    def check(self, login: str, address: str) -> None:
+        """:raises TooManyRequests: no attempt is made for this login or address now."""
         if not self._failures:
             return
         network = network_of(address)
-        pair = f"{key_id}@{network}"
-        names = (pair,) if pair in self._trusted else (f"key {key_id}", f"from {network}")
+        pair = f"{login}@{network}"
+        names = (pair,) if pair in self._trusted else (f"login {login}", f"from {network}")
         for name in names:
             if self._count(name) > self._limit:
-                raise TooManyRequests(reason="wrong access keys; wait a minute")
+                raise TooManyRequests(reason="wrong logins; wait a minute")
 
-    def failed(self, key_id: str, address: str) -> None:
-        """An attempt failed; `key_id` may be "" where none was readable."""
+    def failed(self, login: str, address: str) -> None:
+        """An attempt failed; `login` may be "" where none was readable."""
         network = network_of(address)
-        names = [f"from {network}", f"{key_id}@{network}"]
-        if key_id:
-            names.append(f"key {key_id}")
+        names = [f"from {network}", f"{login}@{network}"]
+        if login:
+            names.append(f"login {login}")
         for name in names:
             self._remember(name)
 
-    def succeeded(self, key_id: str, address: str) -> None:
-        pair = f"{key_id}@{network_of(address)}"
+    def succeeded(self, login: str, address: str) -> None:
+        pair = f"{login}@{network_of(address)}"
         self._trusted[pair] = None
         self._trusted.move_to_end(pair)
         if len(self._trusted) > MAX_NAMES:
