@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.errors import TooManyRequests
 from pigpen.web import throttle
 from pigpen.web.throttle import Throttle
-from pigpen.errors import TooManyRequests
 
 
 class ThrottleTests(SynchronousTestCase):
