@@ -19,6 +19,7 @@ HOUSE = ROOT / "pigpen"
 LAYERS = (
     {"errors", "env", "syncing", "system", "config"},
     {"http"},
+    {"database"},
     {"stores", "web"},
     {"host", "coordinator", "client", "dav"},
     {"services", "solo", "options", "command_options"},
