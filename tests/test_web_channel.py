@@ -106,6 +106,20 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(statuses(transport), [400, 400, 400, 400, 414, 200])
         self.assertFalse(transport.closed)
 
+    def test_methods(self) -> None:
+        """WebDAV's methods reach a handler; a method nobody knows is 501, and TRACE 405."""
+        methods = [b"PROPFIND", b"MKCOL", b"LOCK", b"REPORT", b"M-SEARCH", b"OPTIONS"]
+        handler = Recorder()
+        transport = Server(handler).connect()
+        for method in methods:
+            transport.send(b"%b /a HTTP/1.1\r\nHost: a\r\n\r\n" % method)
+        self.assertEqual([method.encode() for method, _, _ in handler.seen], methods)
+        for method, status in ((b"FROB", 501), (b"GETX", 501), (b"CONNECT", 501), (b"TRACE", 405)):
+            transport = Server(handler).connect()
+            transport.send(b"%b /a HTTP/1.1\r\nHost: a\r\n\r\n" % method)
+            self.assertEqual(statuses(transport), [status])
+        self.assertEqual(len(handler.seen), len(methods))
+
     def test_body_streams(self) -> None:
         """A handler gets bytes as they arrive, long before the last."""
         got: list[bytes] = []

@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from pigpen.errors import BadField, BadRequest, ExpectationFailed, NotBuilt
+from pigpen.errors import BadField, BadRequest, ExpectationFailed, MethodNotAllowed, NotBuilt
 from pigpen.http.lines import HOP_BY_HOP
 from pigpen.http.message import Headers
 
@@ -23,7 +23,6 @@ _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 # a Connection field cannot take these from us
 _KEPT = frozenset({"host", "content-length", "authorization"})
-_NEVER = frozenset({"TRACE", "CONNECT"})
 
 
 class Head(msgspec.Struct):
@@ -45,14 +44,16 @@ class Head(msgspec.Struct):
 def judge_head(line: bytes, fields: list[tuple[bytes, bytes]]) -> Head:
     """What a request line (without its CRLF) and the parsed fields say together.
 
-    :raises PigpenError: 400, 417, 501; the connection must not be used any more.
+    :raises PigpenError: 400, 405, 417, 501; the connection must not be used any more.
     """
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise BadRequest(reason="its first line is not 'METHOD TARGET HTTP/1.1'")
     method, target, minor = match.group(1).decode(), match.group(2).decode(), match.group(3)
-    if method in _NEVER:
-        raise NotBuilt(reason=f"{method} is not offered")
+    if method == "CONNECT":
+        raise NotBuilt(reason="CONNECT is not offered")
+    if method == "TRACE":  # it would show a page the fields that a browser adds
+        raise MethodNotAllowed(method=method, allow="GET, HEAD")
     headers = Headers(
         [(name.decode("latin-1"), value.decode("latin-1").strip(" \t")) for name, value in fields]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httptools
 
-from pigpen.errors import BadRequest, HeadersTooLarge
+from pigpen.errors import BadRequest, HeadersTooLarge, NotBuilt
 from pigpen.http.message import Headers
 from pigpen.web.framing import Head, is_plain, judge_head, read_again
 from pigpen.web.limits import ServerLimits
@@ -85,6 +85,8 @@ class HeadReader:
         except httptools.HttpParserUpgrade:
             # ignored (RFC 9110 7.8): the request is served as it stands
             self._parser = httptools.HttpRequestParser(self)
+        except httptools.HttpParserInvalidMethodError:
+            raise NotBuilt(reason="its first word is no method that is known") from None
         except httptools.HttpParserError:
             raise BadRequest(reason="it is not well-formed HTTP/1.1") from None
 
