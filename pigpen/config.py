@@ -63,6 +63,16 @@ def parse_size(text: str) -> ByteSize:
     return ByteSize(size)
 
 
+def format_size(size: int) -> str:
+    """Bytes for a person: "1.5 GiB"."""
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if round(amount, 1) < 1024:
+            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} PiB"
+
+
 def parse_duration(text: str) -> Duration:
     """:raises ValueError: it is no time; says how to write one."""
     match = _TIME.fullmatch(text.strip())

@@ -8,7 +8,7 @@ import os
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.client.progress import ProgressBar, amounts, format_size
+from pigpen.client.progress import ProgressBar, amounts
 
 
 class Terminal(io.StringIO):
@@ -68,10 +68,6 @@ class ProgressTests(SynchronousTestCase):
 
 
 class FormatTests(SynchronousTestCase):
-    def test_sizes(self) -> None:
-        for size, text in [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (2**62, "4096.0 PiB")]:
-            self.assertEqual(format_size(size), text)
-
     def test_amounts(self) -> None:
         for given, text in [
             ((5, None, None), "5 B"),

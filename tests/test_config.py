@@ -97,6 +97,12 @@ class UnitTests(SynchronousTestCase):
             error = self.assertRaises(ValueError, config.parse_size, text)
             self.assertTrue("10G" in str(error) or "too large" in str(error), text)
 
+    def test_sizes_for_people(self) -> None:
+        """Whatever the size, it is short to read."""
+        for size, text in [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (2**20 - 1, "1.0 MiB"),
+                           (2**62, "4096.0 PiB")]:  # fmt: skip
+            self.assertEqual(config.format_size(size), text)
+
     def test_durations(self) -> None:
         for text, seconds in [("30s", 30), ("5m", 300), ("4h", 14_400), ("7d", 604_800),
                               ("250ms", 0.25), ("2", 2)]:  # fmt: skip

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from pigpen.client.download import open_download
 from pigpen.client.inputs import Input
-from pigpen.client.progress import format_size
 from pigpen.client.session import Session
 from pigpen.client.upload import Upload
+from pigpen.config import format_size
 from pigpen.errors import Refused
 from pigpen.http.answers import NDJSON
 from pigpen.http.body import Body

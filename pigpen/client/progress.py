@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
+from pigpen.config import format_size
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from twisted.internet.interfaces import IReactorTime
@@ -55,16 +57,6 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-def format_size(size: int) -> str:
-    """Bytes for a person: "1.5 GiB"."""
-    amount = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024:
-            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} PiB"
 
 
 def amounts(done: int, total: int | None, speed: float | None) -> str:
