@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.coordinator.catalog import locking
 from pigpen.coordinator.details import PropertyWish
 from pigpen.http import wire
 from pigpen.http.wire import LockInfo
@@ -32,6 +33,17 @@ class PropertyTests(DetailsCase):
         self.assertEqual(found, wishes[::-1])
         self.ask("PATCH", "y?properties", [{"namespace": "", "name": "b"}])
         self.assertEqual(len(self.ask("GET", "y?properties").json(list[PropertyWish])), 1)
+
+    def test_modified(self) -> None:
+        """The same change may set the time; without the token of a lock neither is changed."""
+        wish = [PropertyWish("urn:x", "a", "<a/>")]
+        answer = self.ask("PATCH", "x?properties", wish, X_OC_Mtime="1000000000.5")
+        self.assertEqual((answer.status, answer.headers["X-OC-Mtime"]), (204, "accepted"))
+        self.assertEqual(self.ask("GET", "x").headers["Pigpen-Modified"], "1000000000500")
+        self.ask("POST", "x?lock", {})
+        refused = self.ask("PATCH", "x?properties", [], X_OC_Mtime="0")
+        self.assertEqual(refused.status, 423)
+        self.assertEqual(self.ask("GET", "x").headers["Pigpen-Modified"], "1000000000500")
 
     def test_with_a_collection(self) -> None:
         """A new collection comes with its properties, or not at all."""
@@ -68,6 +80,52 @@ class LockTests(DetailsCase):
         held = {"If": token, "Pigpen_Principal": "ann@laptop"}
         self.assertEqual(self.ask("PUT", "x", b"2", **held).status, 204)
         self.assertEqual(self.ask("GET", "x").data, b"2")
+
+    def test_roots(self) -> None:
+        """Who is refused hears where the locks lie."""
+        self.ask("PUT", "a%20b/c/d", b"1")
+        self.ask("POST", "a%20b?lock", {})
+        answer = self.ask("DELETE", "a%20b/c/d").json(wire.Problem)
+        self.assertEqual((answer.error, answer.roots), ("locked", ["/a%20b/"]))
+        answer = self.ask("POST", "a%20b/c?lock", {}).json(wire.Problem)
+        self.assertEqual((answer.error, answer.roots), ("lock-conflict", ["/a%20b/"]))
+
+    def test_if_alone(self) -> None:
+        """An If field can be judged without changing anything, also of a free name."""
+        lock = self.lock()
+        good, bad = f"(<{lock.token}>)", "(<urn:uuid:none>)"
+        self.assertEqual(self.ask("GET", "x?lock", If=good).status, 200)
+        self.assertEqual(self.ask("GET", "x?lock", If=bad).status, 412)
+        self.assertEqual(self.ask("HEAD", "free?lock", If=bad).status, 412)
+        self.assertEqual(self.ask("HEAD", "free?lock", If="(Not <urn:uuid:none>)").status, 404)
+
+    def test_own_user(self) -> None:
+        """Who names no user is the account itself."""
+        lock = self.lock()
+        self.assertEqual(lock.principal, "ann")
+        held = {"If": f"(<{lock.token}>)", "Pigpen_Principal": "ann"}
+        self.assertEqual(self.ask("PUT", "x", b"2", **held).status, 204)
+
+    def all_locks(self) -> list[LockInfo]:
+        *lines, end = self.ask("GET", "?locks").data.splitlines()
+        self.assertTrue(msgspec.json.decode(end, type=wire.ListEnd).end)
+        return [msgspec.json.decode(line, type=LockInfo) for line in lines]
+
+    def test_all(self) -> None:
+        """An account sees all its locks and breaks any; others see nothing (DAV-46)."""
+        self.patch(locking.all_locks, "__defaults__", ("", 2))
+        for name in ("a", "b", "c", "d", "e"):
+            self.ask("POST", f"{name}?lock", {}, Pigpen_Principal="bob")
+        found = self.all_locks()
+        self.assertEqual({lock.root[-1] for lock in found}, {"a", "b", "c", "d", "e"})
+        self.assertEqual(self.ask("DELETE", f"?locks={found[0].token}").status, 204)
+        self.assertEqual(self.ask("DELETE", f"?locks={found[0].token}").status, 404)
+        self.assertEqual(self.all_locks(), found[1:])
+        other = self.cloud.run(self.cloud.coordinator.make_account("bob"))
+        refused = self.cloud.ask("DELETE", f"/api/bob/?locks={found[1].token}", key=other)
+        self.assertEqual(refused.status, 404)
+        self.assertEqual(self.cloud.ask("GET", "/api/ann/?locks", key=other).status, 404)
+        self.assertEqual(self.ask("GET", "x?locks").status, 400)
 
     def test_listed(self) -> None:
         """One request lists members with their properties and locks."""

@@ -174,6 +174,17 @@ class OfferTests(DownloadsCase):
         [expectation] = self.host.expected.values()
         self.assertEqual(expectation.requests, 64)
 
+    def test_two_versions_in_a_second(self) -> None:
+        """The offer says that its date is that of the version before as well (DAV-32)."""
+        self.put()
+        first = self.get("?redirect=false").json(wire.DownloadOffer)
+        self.assertFalse(first.same_second)
+        mtime = str(first.modified // 1000)
+        self.assertEqual(self.cloud.put("x", BIG + b"newer", X_OC_Mtime=mtime).status, 201)
+        self.assertTrue(self.get("?redirect=false").json(wire.DownloadOffer).same_second)
+        head = self.get("?redirect=false", method="HEAD")
+        self.assertEqual(head.headers["Pigpen-Modified"], f"{mtime}000;same-second")
+
     def test_head(self) -> None:
         """HEAD with redirect=false says all of it, out of the catalog."""
         etag = self.put()
@@ -284,6 +295,19 @@ class StreamedTests(DownloadsCase):
 
 
 class InlineTests(DownloadsCase):
+    def test_facts(self) -> None:
+        """What comes at once says as much as an offer would: time to the ms, SHA-256."""
+        stored = self.cloud.ask("PUT", "/api/ann/x", b"1", X_OC_Mtime="1.5")
+        self.assertEqual(stored.headers["Pigpen-Modified"], "1500")
+        self.assertEqual(stored.json(wire.Stored).modified, 1500)
+        answer = self.get("?redirect=false")
+        self.assertEqual(answer.headers["Pigpen-Modified"], "1500")
+        self.assertEqual(
+            answer.headers["Repr-Digest"], format_digest(hashlib.sha256(b"1").digest())
+        )
+        self.cloud.ask("PUT", "/api/ann/x", b"2", X_OC_Mtime="1.7")
+        self.assertEqual(self.get().headers["Pigpen-Modified"], "1700;same-second")
+
     def test_at_once(self) -> None:
         """Small objects come at once, with ranges, and safe to open in a browser."""
         self.assertEqual(

@@ -293,12 +293,21 @@ class LockingTests(LocksCase):
         one = self.lock("b", LockWish(owner="<o/>"), When(principal="ann"))
         two = self.lock("a")
         found = locking.all_locks(self.tx, self.me)
-        self.assertEqual([(str(where), lock.token) for where, lock in found],
-                         [("a", two.token), ("b", one.token)])  # fmt: skip
-        self.assertEqual(found[1][1].owner, "<o/>")
+        self.assertEqual({(str(where), lock.token) for where, lock in found},
+                         {("a", two.token), ("b", one.token)})  # fmt: skip
+        self.assertEqual({lock.owner for _, lock in found}, {"<o/>", ""})
+        first, second = found
+        self.assertEqual(locking.all_locks(self.tx, self.me, "", 1), [first])
+        self.assertEqual(locking.all_locks(self.tx, self.me, first[1].token), [second])
         locking.break_lock(self.tx, self.me, one.token)
         self.assertRaises(NotFound, locking.break_lock, self.tx, self.me, one.token)
         self.put("b")
+
+    def test_long_owners(self) -> None:
+        """What people's programs say about themselves fills no memory when all locks are read."""
+        self.lock("a", LockWish(owner="x" * 60_000))
+        [(_, lock)] = locking.all_locks(self.tx, self.me)
+        self.assertEqual(len(lock.owner), 200)
 
     def test_what_becomes_of_locks(self) -> None:
         """MOVE ends the source's, COPY copies none, one on a name written over stays (DAV-47)."""

@@ -47,6 +47,53 @@ class ListingTests(ObjectsCase):
         self.assertEqual(answer.headers["Content-Type"], "application/x-ndjson")
         self.assertEqual(self.names("a%20b"), ["x"])
 
+    def line(self, key: str, query: str = "") -> tuple[wire.ListLine, str | None]:
+        """What a key names, and where it lies if not there."""
+        answer = self.ask("GET", f"{key}?depth=0{query}")
+        first, _ = answer.data.splitlines()
+        line = msgspec.json.decode(first, type=wire.ListLine)
+        self.assertEqual(line.name, "")
+        return line, answer.headers.get("Content-Location")
+
+    def test_itself(self) -> None:
+        """One request tells all about one thing, whatever it is, and where it lies."""
+        self.put("a/x")
+        stored, where = self.line("a/x", "&want=properties,locks")
+        self.assertEqual((stored.type, stored.length, where), ("object", 3, None))
+        self.assertEqual((stored.properties, stored.locks), ([], []))
+        self.assertIsNotNone(stored.created)
+        collection, where = self.line("a")
+        self.assertEqual((collection.type, where), ("collection", "/api/ann/a/"))
+        self.assertIsNone(collection.properties)
+        self.assertEqual(self.ask("GET", "x?depth=0").status, 404)
+        self.assertEqual(self.ask("HEAD", "a/x?depth=0").data, b"")
+
+    def test_loose(self) -> None:
+        """Another Unicode spelling finds the same, if one asks for it (DAV-62)."""
+        composed, decomposed = "\u00e9/\u00e9", "e\u0301/e\u0301"
+        self.put(composed)
+        where = "/api/ann/%C3%A9/%C3%A9"
+        self.assertEqual(self.line(decomposed, "&lookup=loose")[1], where)
+        for method in ("GET", "HEAD"):
+            self.assertEqual(self.ask(method, decomposed).status, 404)
+            found = self.ask(method, decomposed + "?lookup=loose")
+            self.assertEqual((found.status, found.headers["Content-Location"]), (200, where))
+        listing = self.ask("GET", "e\u0301?lookup=loose")
+        self.assertEqual(listing.headers["Content-Location"], "/api/ann/%C3%A9/")
+        self.assertEqual(self.names("e\u0301/", "lookup=loose"), ["\u00e9"])
+        self.assertEqual(self.names("e\u0301", "lookup=loose&depth=infinity"), ["\u00e9"])
+
+    def test_times(self) -> None:
+        """Lines say when a thing was made, and if its time does not tell it from the one before."""
+        self.put("x")
+        [line] = self.ask("GET", "").data.splitlines()[:1]
+        first = msgspec.json.decode(line, type=wire.ListLine)
+        self.assertEqual((first.created, first.same_second), (first.modified, False))
+        self.ask("PUT", "x", b"2", X_OC_Mtime=str(first.modified // 1000))
+        [line] = self.ask("GET", "").data.splitlines()[:1]
+        second = msgspec.json.decode(line, type=wire.ListLine)
+        self.assertEqual((second.created, second.same_second), (first.created, True))
+
     def test_object_with_slash(self) -> None:
         """An object is not found under a name that ends in a slash."""
         self.put("x")

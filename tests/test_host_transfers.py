@@ -34,7 +34,7 @@ class PutTests(SynchronousTestCase):
         self.assertEqual(response.headers["Repr-Digest"], digest)
         stored = msgspec.json.decode(self.kit.text(response), type=wire.Stored)
         blob = id_of(1 + 10**6)
-        self.assertEqual(stored, wire.Stored(f'"{blob[:32]}"', "v1", False))
+        self.assertEqual(stored, wire.Stored(f'"{blob[:32]}"', "v1", False, 1))
         self.kit.disk.crash()
         self.assertEqual(self.kit.disk.peek(self.kit.blob_path(blob)), b"hello")
         [receipt] = self.kit.coordinator.receipts

@@ -75,6 +75,11 @@ class ErrorAnswerTests(SynchronousTestCase):
         outside = error_answer(errors.RangeNotSatisfiable(length=5))
         self.assertEqual(outside.headers["Content-Range"], "bytes */5")
 
+    def test_roots(self) -> None:
+        """A 423 names what is locked, as a path."""
+        locked = errors.Locked(roots=(Key(("a b",), True), Key((), True)))
+        self.assertEqual(json.loads(error_answer(locked).body.data)["roots"], ["/a%20b/", "/"])
+
     def test_check_method(self) -> None:
         """A method that is not allowed is refused with those that are."""
         request = put(b"")

@@ -13,11 +13,13 @@ from pigpen.http.fields import (
     format_date,
     format_digest,
     format_links,
+    format_modified,
     is_etag,
     parse_date,
     parse_digest,
     parse_etags,
     parse_links,
+    parse_modified,
 )
 from tests.properties import example, given, st
 
@@ -42,6 +44,14 @@ class DateTests(SynchronousTestCase):
         self.assertEqual(len(text), 29)
         if second >= YEAR_100:
             self.assertEqual(parse_date(text), second)
+
+    @given(st.integers(-62_135_596_800_000, 253_402_300_799_999), st.booleans())
+    def test_modified(self, modified: int, same: bool) -> None:
+        """Times to the ms survive, and whether a date tells a version from the one before."""
+        text = format_modified(modified, same_second=same)
+        self.assertEqual(parse_modified(text), (modified, same))
+        for bad in (text + ";", " " + text, text + "\n", "", "1.5", "9" * 16):
+            self.assertIsNone(parse_modified(bad))
 
     def test_forms(self) -> None:
         """The three forms of RFC 9110 5.6.7 mean the same."""

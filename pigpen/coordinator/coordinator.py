@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pigpen.coordinator.account_api import AccountApi
+from pigpen.coordinator.account_locks import AccountLocks
 from pigpen.coordinator.announcer import Announcer
 from pigpen.coordinator.catalog import accounts, host_rows, retention
 from pigpen.coordinator.catalog.database import Catalog
@@ -30,7 +31,6 @@ from pigpen.coordinator.openings import Openings
 from pigpen.coordinator.passthrough import Passthrough
 from pigpen.coordinator.secrets import ClusterSecret, load_cluster_secret
 from pigpen.coordinator.settings import CoordinatorSettings
-from pigpen.web.throttle import Throttle
 from pigpen.coordinator.uploads import Uploads
 from pigpen.env import Env, sleep
 from pigpen.errors import ConfigError, PigpenError, Unavailable
@@ -38,6 +38,7 @@ from pigpen.http import wire
 from pigpen.http.answers import check_method, json_answer
 from pigpen.http.message import Handler, Request, Response
 from pigpen.web.sender import Sender
+from pigpen.web.throttle import Throttle
 from pigpen.web.tree import ResourceTree
 
 #: a host not heard of for so long before our start is not asked at once
@@ -149,7 +150,14 @@ class Coordinator:
         openings = Openings(env, catalog, entrance, hosts, announcer)
         passthrough = Passthrough(client, catalog, hosts, metrics)
         uploads = Uploads(env, entrance, openings, passthrough, metrics)
-        objects = ObjectsApi(settings, entrance, downloads, uploads, Listings(catalog))
+        objects = ObjectsApi(
+            settings,
+            entrance,
+            downloads,
+            uploads,
+            Listings(entrance, catalog),
+            AccountLocks(entrance, catalog),
+        )
         host_tools = HostTools(
             env=env,
             settings=settings,

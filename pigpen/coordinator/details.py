@@ -2,12 +2,14 @@
 
     GET    KEY?properties       [Property]
     PATCH  KEY?properties       [Property] -> 204; one without a value is removed
-    GET    KEY?lock             [LockInfo]: what covers the key
+                                X-OC-Mtime: the Last-Modified it gets
+    GET    KEY?lock             [LockInfo]: what covers the key; 412 if the If field does not hold
     POST   KEY?lock             LockBody -> LockInfo, 201 if it made an empty object
     POST   KEY?lock&seconds=N   without a body: refresh, by the token in If
     DELETE KEY?lock=TOKEN       204
 
-``Pigpen-Principal`` says for whom: a token counts only from the user who took the lock (DAV-46).
+``Pigpen-Principal`` says for whom, if not the account itself: a token counts only from the user who
+took the lock (DAV-46).
 """
 
 from __future__ import annotations
@@ -21,15 +23,15 @@ from pigpen.coordinator.catalog import locking, locks, properties
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.extras import lock_info
 from pigpen.coordinator.catalog.locks import LockRow
-from pigpen.coordinator.catalog.namespace import resolve
+from pigpen.coordinator.catalog.namespace import change_properties, resolve
 from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.terms import Query, when_of
+from pigpen.coordinator.terms import Query, modified_of, when_of
 from pigpen.errors import BadRequest
 from pigpen.http.answers import check_method, json_answer, read_json
 from pigpen.http.key import Key
-from pigpen.http.message import Request, Response
-from pigpen.http.namespace import LOCK_SECONDS, Changes, LockWish, Property, When, check_conditions
+from pigpen.http.message import Headers, Request, Response
+from pigpen.http.namespace import LOCK_SECONDS, Changes, LockWish, Property, When
 
 #: an owner is XML that a person's program sent (REL 5: XML)
 MAX_LOCK_BYTES = 64 * 1024
@@ -68,15 +70,16 @@ class Details:
             return await self._lock(request, login, key, query)
         if request.method == "DELETE":
             return await self._unlock(request, login, key, query)
-        covering = await self._entrance.read(request, login, _locks, key, query.loose)
+        when = when_of(request, query)
+        covering = await self._entrance.read(request, login, _locks, key, when)
         return json_answer(200, [lock_info(login, root, lock) for root, lock in covering])
 
     async def _patch(self, request: Request, login: str, key: Key, query: Query) -> Response:
         await self._entrance.read(request, login, _nothing)
         changes = await read_changes(request)
-        when = when_of(request, query)
-        await self._entrance.write(request, login, _change, key, changes, when)
-        return Response(204)
+        when, modified = when_of(request, query), modified_of(request)
+        await self._entrance.write(request, login, _change, key, changes, when, modified)
+        return Response(204, Headers({"X-OC-Mtime": "accepted"} if modified is not None else {}))
 
     async def _lock(self, request: Request, login: str, key: Key, query: Query) -> Response:
         when = when_of(request, query)
@@ -123,17 +126,22 @@ def _properties(tx: Transaction, principal: Principal, key: Key, loose: bool) ->
     return properties.read(tx, resolve(tx, principal, key, loose=loose).id)
 
 
-def _change(tx: Transaction, principal: Principal, key: Key, changes: Changes, when: When) -> None:
-    node = resolve(tx, principal, key, loose=when.loose)
-    check_conditions(when, "PATCH", node.validators)
-    locks.check(tx, principal, when, key, [node])
-    properties.apply(tx, node.id, changes)
+def _change(
+    tx: Transaction,
+    principal: Principal,
+    key: Key,
+    changes: Changes,
+    when: When,
+    modified: int | None,
+) -> None:
+    change_properties(tx, principal, key, changes, when, modified)
 
 
 def _locks(
-    tx: Transaction, principal: Principal, key: Key, loose: bool
+    tx: Transaction, principal: Principal, key: Key, when: When
 ) -> list[tuple[Key, LockRow]]:
-    return locking.locks_on(tx, resolve(tx, principal, key, loose=loose))
+    locks.check_if(tx, principal, when, key)
+    return locking.locks_on(tx, resolve(tx, principal, key, loose=when.loose))
 
 
 def _take(

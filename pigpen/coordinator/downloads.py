@@ -17,12 +17,13 @@ from pigpen.coordinator.counting import CountedBody
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.settings import MAX_DUPLICATES, TOO_MANY_STREAMS
+from pigpen.coordinator.terms import found_at
 from pigpen.env import Env, random_id
 from pigpen.errors import BadAnswer, NoAnswer, NoReplica, TooManyRequests, Unavailable
 from pigpen.http import wire
 from pigpen.http.answers import json_answer
 from pigpen.http.body import BytesBody
-from pigpen.http.fields import Link, format_date, format_digest, format_links
+from pigpen.http.fields import Link, format_date, format_digest, format_links, format_modified
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.ranges import ByteRange
 from pigpen.http.representation import Selection, answer_get, not_modified, select
@@ -62,7 +63,7 @@ class Downloads:
             return self._inline(request, node, node.data)
         if mode == "false":
             if request.method == "GET":
-                return await self._offer(node, account, secure=secure)
+                return await self._offer(request, node, account, secure=secure)
             return _describe(request, node)
         if mode != "never":
             hosts = self._redirectable(request, node, secure=secure)
@@ -79,7 +80,7 @@ class Downloads:
             self._metrics.bytes_out.inc(length)
             return BytesBody(data[offset : offset + length])
 
-        return answer_get(request, node.validators, node.length, part, _own_headers(node))
+        return answer_get(request, node.validators, node.length, part, _headers(request, node))
 
     # -- redirects --------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class Downloads:
             )
         return Response(307, headers)
 
-    async def _offer(self, node: Node, account: str, *, secure: bool) -> Response:
+    async def _offer(self, request: Request, node: Node, account: str, *, secure: bool) -> Response:
         hosts = [host for host in self._keepers(node) if host.pinned_url(secure=secure)]
         confirmed = await self._confirm(
             hosts, node, account, at_once=1 + MAX_DUPLICATES, requests=JSON_REQUESTS
@@ -146,8 +147,9 @@ class Downloads:
             content_type=node.content_type,
             modified=node.modified,
             sources=sources,
+            same_second=node.same_second,
         )
-        return json_answer(200, offer)
+        return json_answer(200, offer, Headers(found_at(request, node.key)))
 
     async def _confirm(
         self,
@@ -201,7 +203,7 @@ class Downloads:
             try:
                 response = await self._fetch(confirmed, selection)
                 body = CountedBody(response.body, self._metrics.bytes_out, release)
-                return selection.answer(node.validators, _own_headers(node), body)
+                return selection.answer(node.validators, _headers(request, node), body)
             except NoAnswer:
                 self._hosts.suspect(confirmed.host)
             finally:
@@ -234,9 +236,11 @@ def _transfer_url(base: str | None, confirmed: Confirmed) -> str:
     return f"{base}/x/{confirmed.expectation.uuid}"
 
 
-def _own_headers(node: Node) -> Headers:
+def _headers(request: Request, node: Node) -> Headers:
     return Headers(
         {
+            **found_at(request, node.key),
+            wire.MODIFIED: format_modified(node.modified, same_second=node.same_second),
             "Content-Type": node.content_type,
             "Repr-Digest": format_digest(node.sha256),
             # a browser must never run what somebody stored (REL-F3)
@@ -251,7 +255,7 @@ def _own_headers(node: Node) -> Headers:
 def _describe(request: Request, node: Node) -> Response:
     """HEAD, out of the catalog alone."""
     return select(request, node.validators, node.length).answer(
-        node.validators, _own_headers(node), None
+        node.validators, _headers(request, node), None
     )
 
 

@@ -14,12 +14,14 @@ from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.extras import parse_want
 from pigpen.coordinator.catalog.listing import Depth, Page
+from pigpen.coordinator.catalog.namespace import resolve
 from pigpen.coordinator.catalog.transaction import Transaction
-from pigpen.coordinator.terms import Query
+from pigpen.coordinator.entrance import Entrance
+from pigpen.coordinator.terms import Query, found_at
 from pigpen.errors import BadRequest
 from pigpen.http import wire
 from pigpen.http.answers import NDJSON
-from pigpen.http.body import StreamBody
+from pigpen.http.body import BytesBody, StreamBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.namespace import Want
@@ -35,19 +37,30 @@ class _Asked:
 
 
 class Listings:
-    """Answers GET and HEAD of collections whose readers were let in."""
+    """Answers GET and HEAD of collections, and of what is listed by itself."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, entrance: Entrance, catalog: Catalog) -> None:
+        self._entrance = entrance
         self._catalog = catalog
+
+    async def itself(self, request: Request, login: str, key: Key, query: Query) -> Response:
+        """One line of what a key names, an object or a collection: ``depth=0``.
+
+        :raises BadRequest: the query. :raises NotFound: nothing is there.
+        """
+        want = parse_want(query.get("want") or "")
+        found, line = await self._entrance.read(request, login, _itself, key, query.loose, want)
+        headers = _headers(request, found)
+        if request.method == "HEAD":
+            return Response(200, headers)
+        lines = [] if query.get("after") else [line]
+        return Response(200, headers, BytesBody(_text(lines) + _END))
 
     async def answer(
         self, request: Request, principal: Principal, key: Key, query: Query
     ) -> Response:
         """:param key: the collection; in its stored spelling. :raises BadRequest: the query."""
-        headers = Headers({"Content-Type": NDJSON, "Cache-Control": "no-store"})
-        if not request.key.collection:
-            # what the lines' names are relative to (RFC 9110 8.7)
-            headers["Content-Location"] = f"/{wire.API}" + Key(request.key.names, True).to_path()
+        headers = _headers(request, key)
         asked = _Asked(_depth(query), parse_want(query.get("want") or ""))
         limit = _limit(query)
         if request.method == "HEAD":
@@ -69,13 +82,33 @@ class Listings:
     ) -> AsyncGenerator[bytes, None]:
         while True:
             if page.lines:
-                yield b"".join(wire.encode(line) + b"\n" for line in page.lines)
+                yield _text(page.lines)
             if left is not None:
                 left -= len(page.lines)
             if page.next is None or left == 0:
                 break
             page = await self._page(principal, key, asked, page.next, left)
         yield wire.encode(wire.ListEnd(end=True, next=page.next)) + b"\n"
+
+
+_END = wire.encode(wire.ListEnd(end=True, next=None)) + b"\n"
+
+
+def _text(lines: list[wire.ListLine]) -> bytes:
+    return b"".join(wire.encode(line) + b"\n" for line in lines)
+
+
+def _headers(request: Request, key: Key) -> Headers:
+    """:param key: as stored."""
+    fields = {"Content-Type": NDJSON, "Cache-Control": "no-store", **found_at(request, key)}
+    return Headers(fields)
+
+
+def _itself(
+    transaction: Transaction, principal: Principal, key: Key, loose: bool, want: Want
+) -> tuple[Key, wire.ListLine]:
+    node = resolve(transaction, principal, key, loose=loose)
+    return node.key, listing.own_line(transaction, principal, node, want)
 
 
 def _page(

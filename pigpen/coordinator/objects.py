@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pigpen.coordinator.account_locks import AccountLocks
 from pigpen.coordinator.catalog import namespace, writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.nodes import Node
@@ -38,6 +39,7 @@ class ObjectsApi:
         downloads: Downloads,
         uploads: Uploads,
         listings: Listings,
+        locks: AccountLocks,
     ) -> None:
         self._public_url = settings.public_url
         self._always_secure = (settings.public_url or "").startswith("https:")
@@ -46,6 +48,7 @@ class ObjectsApi:
         self._downloads = downloads
         self._uploads = uploads
         self._listings = listings
+        self._locks = locks
 
     async def handle(self, request: Request) -> Response:
         if not request.key.names:
@@ -56,6 +59,8 @@ class ObjectsApi:
         if "complaint" in query:
             await self._entrance.read(request, login, _nothing)
             raise NotBuilt(reason="?complaint is not there yet")
+        if "locks" in query:
+            return await self._locks.answer(request, login, key, query)
         if "properties" in query or "lock" in query:
             return await self._details.answer(request, login, key, query)
         method = request.method
@@ -80,6 +85,8 @@ class ObjectsApi:
             state = await self._entrance.read(request, login, _write_state, write)
             return json_answer(200, state)
         mode = query.redirect
+        if query.get("depth") == "0":
+            return await self._listings.itself(request, login, key, query)
         principal, node = await self._entrance.read(request, login, _look, key, query.loose)
         if node.is_collection:
             return await self._listings.answer(request, principal, node.key, query)

@@ -94,7 +94,9 @@ class Passthrough:
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 return None
             told = 204 if stored.replaced else 201
-            made = wire.ReceiptAnswer(write, told, etag=stored.etag, version=stored.version)
+            made = wire.ReceiptAnswer(
+                write, told, etag=stored.etag, version=stored.version, modified=stored.modified
+            )
             return stored_answer(made, mtime=order.wish.modified is not None)
         if status == 202:
             # durable, not visible yet: the client asks here, as it knows no host

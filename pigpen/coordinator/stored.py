@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pigpen.http import wire
 from pigpen.http.answers import json_answer
-from pigpen.http.fields import format_date
+from pigpen.http.fields import format_date, format_modified
 from pigpen.http.message import Headers, Response
 
 
@@ -18,11 +18,14 @@ def stored_answer(answer: wire.ReceiptAnswer, *, mtime: bool = False) -> Respons
         headers["ETag"] = answer.etag
     if answer.modified is not None:
         headers["Last-Modified"] = format_date(answer.modified / 1000)
+        headers[wire.MODIFIED] = format_modified(answer.modified)
     if mtime:
         headers["X-OC-Mtime"] = "accepted"
     if answer.status == 204:
         return Response(204, headers)
-    body = wire.Stored(answer.etag or "", answer.version or "", replaced=False)
+    body = wire.Stored(
+        answer.etag or "", answer.version or "", replaced=False, modified=answer.modified
+    )
     return json_answer(answer.status, body, headers)
 
 

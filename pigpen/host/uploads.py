@@ -360,7 +360,8 @@ class Upload:
             message = answer.message or "the coordinator refused this write"
             return json_answer(answer.status, Problem(answer.error or "refused", message))
         etag = answer.etag or etag_of(self._expected.blob)
-        stored = Stored(etag, answer.version or "", answer.status == 204)
+        replaced = answer.status == 204
+        stored = Stored(etag, answer.version or "", replaced, answer.modified)
         digest = format_digest(bytes.fromhex(sha256))
         return json_answer(201, stored, Headers({"ETag": etag, "Repr-Digest": digest}))
 

@@ -29,7 +29,9 @@ def json_answer(status: int, value: object, headers: Headers | None = None) -> R
 
 def error_answer(error: PigpenError) -> Response:
     """What a face answers when `handle` raised."""
-    problem = wire.Problem(error.code, error.message)
+    roots = error.facts.get("roots", ())
+    paths = [root.to_path() for root in roots] if isinstance(roots, tuple) else []
+    problem = wire.Problem(error.code, error.message, paths)
     return json_answer(error.status, problem, error_headers(error))
 
 

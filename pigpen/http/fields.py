@@ -43,6 +43,23 @@ def parse_date(value: str) -> int | None:
     return seconds if _FIRST_SECOND <= seconds <= _LAST_SECOND else None
 
 
+_MODIFIED = re.compile(r"(-?[0-9]{1,15})(;same-second)?", re.ASCII)
+
+
+def format_modified(modified: int, *, same_second: bool = False) -> str:
+    """The value of Pigpen-Modified: what Last-Modified is too coarse for.
+
+    :param modified: ms since 1970. :param same_second: see `ListLine`.
+    """
+    return f"{modified};same-second" if same_second else str(modified)
+
+
+def parse_modified(value: str) -> tuple[int, bool] | None:
+    """What `format_modified` was given; None if it is nothing of that kind."""
+    match = _MODIFIED.fullmatch(value)
+    return None if match is None else (int(match.group(1)), match.group(2) is not None)
+
+
 # -- entity tags (RFC 9110 8.8.3) -----------------------------------------------------------------
 
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')

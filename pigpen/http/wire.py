@@ -10,6 +10,9 @@ Coordinator (CLD-n: the specification's number):
     GET  /api/LOGIN/KEY?write=ID          -> WriteState        how did it end? (CLD-36)
     DEL  /api/LOGIN/KEY?write=ID          204                  give it up (CLD-36)
     GET  /api/LOGIN/KEY/                  lines of ListLine, then ListEnd (CLD-50); ?want=
+    GET  /api/LOGIN/KEY?depth=0           one line, named "", of what the key names; ?want=
+    GET  /api/LOGIN/?locks                lines of LockInfo, then ListEnd: all of the account
+    DEL  /api/LOGIN/?locks=TOKEN          204: the account breaks a lock (DAV-46)
     POST /hosts                           Registration -> Registered    201, with an access key
     POST /hosts/ID/session                Registration -> Registered    each start, by host key
     POST /hosts/ID/heartbeat              Heartbeat                     204
@@ -46,6 +49,8 @@ API = "api"
 INLINE_BYTES = 4096
 #: the field in every answer to a host that says what the coordinator's clock shows: see `Receipt`
 CLOCK = "Pigpen-Clock"
+#: the field in answers about one version: see `format_modified`
+MODIFIED = "Pigpen-Modified"
 MAX_BATCH = 1000
 MAX_BATCH_BYTES = 1024 * 1024
 
@@ -245,11 +250,12 @@ class DownloadOffer(Private, omit_defaults=True):
 
 
 class Stored(Struct, omit_defaults=True):
-    """The body of 201 and 200 answers to a PUT."""
+    """The body of 201 and 200 answers to a PUT. ``modified``: ms since 1970."""
 
     etag: str
     version: str
     replaced: bool
+    modified: int | None = None
 
 
 class WriteState(Struct, omit_defaults=True):

@@ -30,7 +30,8 @@ Depth = Literal["0", "1", "infinity"]
 PAGE_BYTES: Final = 1024 * 1024
 
 _MEMBERS = (
-    "SELECT n.sort_name, n.id, n.modified, v.blob_id, v.content_type, b.length, b.sha256, {extras}"
+    "SELECT n.sort_name, n.id, n.modified, v.blob_id, v.content_type, b.length, b.sha256,"
+    " n.created, n.same_second, {extras}"
     " FROM nodes n LEFT JOIN versions v ON v.id = n.version_id LEFT JOIN blobs b"
     " ON b.id = v.blob_id WHERE n.parent_id = ?1 AND n.sort_name > ?2 ORDER BY n.sort_name"
 )
@@ -62,11 +63,9 @@ def list_page(
     :raises NotFound: nothing there. An object has no members: at any depth it is its own line.
     """
     node = resolve(tx, principal, key, loose=loose)
-    extras = Extras(tx, principal.login, want)
     if depth == "0" or not node.is_collection:
-        own = _own_line(node)
-        extras.add_own(own, node)
-        return Page([] if after else [own], None)
+        return Page([] if after else [own_line(tx, principal, node, want)], None)
+    extras = Extras(tx, principal.login, want)
     limit = max(1, min(limit, PAGE))
     walk = _Walk(tx, node, want, extras, deep=depth == "infinity")
     lines: list[wire.ListLine] = []
@@ -110,7 +109,7 @@ class _Walk:
                 levels.pop()
                 continue
             line = _line(level.prefix, row)
-            if row[7] is not None or row[8] is not None:
+            if row[9] is not None or row[10] is not None:
                 self._fill(line, level, row)
             yield line
             if self._deep and row[3] is None:
@@ -123,7 +122,7 @@ class _Walk:
     def _fill(self, line: wire.ListLine, level: _Level, row: Row) -> None:
         names = line.name.removesuffix("/").split("/")
         key = Key((*self._top.key.names, *names), line.type == "collection")
-        self.size += self._extras.add(line, row[7:], key, level.locks)
+        self.size += self._extras.add(line, row[9:], key, level.locks)
 
 
 def _path_to(
@@ -149,17 +148,33 @@ def _path_to(
 
 
 def _line(prefix: bytes, row: Row) -> wire.ListLine:
-    sort_name, _, modified, blob_id, content_type, length, sha256, _, _ = row
+    sort_name, _, modified, blob_id, content_type, length, sha256, created, same, _, _ = row
     name = (prefix + sort_name).decode()
     if blob_id is None:
-        return wire.ListLine(name, "collection", modified)
-    etag = blob_etag(blob_id)
-    return wire.ListLine(name, "object", modified, length, etag, sha256.hex(), content_type)
+        return wire.ListLine(name, "collection", modified, created=created)
+    return wire.ListLine(
+        name,
+        "object",
+        modified,
+        length,
+        blob_etag(blob_id),
+        sha256.hex(),
+        content_type,
+        created=created,
+        same_second=bool(same),
+    )
 
 
-def _own_line(node: Node) -> wire.ListLine:
+def own_line(tx: Transaction, principal: Principal, node: Node, want: Want) -> wire.ListLine:
+    """What a listing of depth 0 says."""
+    line = _plain_line(node)
+    Extras(tx, principal.login, want).add_own(line, node)
+    return line
+
+
+def _plain_line(node: Node) -> wire.ListLine:
     if node.is_collection:
-        return wire.ListLine("", "collection", node.modified)
+        return wire.ListLine("", "collection", node.modified, created=node.created)
     return wire.ListLine(
         "",
         "object",
@@ -168,4 +183,6 @@ def _own_line(node: Node) -> wire.ListLine:
         node.etag,
         node.sha256.hex(),
         node.content_type,
+        created=node.created,
+        same_second=node.same_second,
     )

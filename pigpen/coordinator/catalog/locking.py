@@ -34,6 +34,8 @@ from pigpen.http.namespace import MAX_LOCK_SECONDS, LockWish, When, check_condit
 
 #: of one account; a collection's DELETE looks at each
 MAX_LOCKS: Final = 10_000
+#: of a list of all locks
+PAGE: Final = 1000
 
 
 def lock(
@@ -133,10 +135,15 @@ def locks_on(tx: Transaction, node: Node) -> list[tuple[Key, LockRow]]:
     return [(key_of(tx, lock.node_id), lock) for lock in covering(tx, node.id)]
 
 
-def all_locks(tx: Transaction, principal: Principal) -> list[tuple[Key, LockRow]]:
-    """Every lock of an account, by key."""
-    found = [(key_of(tx, lock.node_id), lock) for lock in live_locks(tx, principal.account_id)]
-    return sorted(found, key=lambda one: (one[0], one[1].token))
+def all_locks(
+    tx: Transaction, principal: Principal, after: str = "", limit: int = PAGE
+) -> list[tuple[Key, LockRow]]:
+    """The next locks of an account, by token, with where they were taken.
+
+    :param after: a token, exclusive.
+    """
+    found = live_locks(tx, principal.account_id, after, limit)
+    return [(key_of(tx, lock.node_id), lock) for lock in found]
 
 
 def break_lock(tx: Transaction, principal: Principal, token: str) -> None:

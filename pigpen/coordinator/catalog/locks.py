@@ -32,7 +32,13 @@ class LockRow(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = "l.token, l.node_id, l.depth, l.exclusive, l.principal, l.owner, l.expires"
-_ALL = f"SELECT {_COLUMNS} FROM locks l WHERE account_id = ? AND expires > ?"  # noqa: S608
+#: of an owner: all of them together may have 640 MB
+OWNER_CHARACTERS = 200
+_BRIEF = _COLUMNS.replace("l.owner", f"substr(l.owner, 1, {OWNER_CHARACTERS})")
+_ALL = (
+    f"SELECT {_BRIEF} FROM locks l"  # noqa: S608  # own constants
+    " WHERE account_id = ? AND token > ? AND expires > ? ORDER BY token LIMIT ?"
+)
 _LINE = (
     "WITH RECURSIVE line (id, level) AS (SELECT ?, 0 UNION ALL"
     " SELECT n.parent_id, line.level + 1 FROM nodes n JOIN line ON n.id = line.id"
@@ -54,9 +60,12 @@ def _lock(row: Row) -> LockRow:
     return LockRow(token, node_id, bool(depth), bool(exclusive), *rest)
 
 
-def live_locks(tx: Transaction, account_id: int) -> list[LockRow]:
-    """All locks of an account that have not ended."""
-    return [_lock(row) for row in tx.all(_ALL, account_id, tx.now)]
+def live_locks(tx: Transaction, account_id: int, after: str = "", limit: int = -1) -> list[LockRow]:
+    """All locks of an account that have not ended, by token; of their owners, the beginning.
+
+    :param after: a token, exclusive. :param limit: -1: none.
+    """
+    return [_lock(row) for row in tx.all(_ALL, account_id, after, tx.now, limit)]
 
 
 def has_locks(tx: Transaction, account_id: int) -> bool:
@@ -97,11 +106,7 @@ def check(
     :raises PreconditionFailed: the If field does not hold.
     :raises Locked: a token is missing, or another user's; its fact ``roots`` has their keys.
     """
-    submitted: frozenset[str] = frozenset()
-    if when.if_field is not None:
-        if not _holds(tx, principal, when, key, when.if_field):
-            raise PreconditionFailed
-        submitted = when.if_field.tokens
+    submitted = check_if(tx, principal, when, key)
     if not has_locks(tx, principal.account_id):
         return
     locked = [node.id for node in changed]
@@ -114,6 +119,18 @@ def check(
     ]
     if missing:
         raise Locked(roots=roots_of(tx, missing))
+
+
+def check_if(tx: Transaction, principal: Principal, when: When, key: Key) -> frozenset[str]:
+    """Judge the If field.
+
+    :return: the tokens it submits. :raises PreconditionFailed: it does not hold.
+    """
+    if when.if_field is None:
+        return frozenset()
+    if not _holds(tx, principal, when, key, when.if_field):
+        raise PreconditionFailed
+    return when.if_field.tokens
 
 
 def _in_the_way(locks: list[LockRow], submitted: frozenset[str], principal: str) -> list[LockRow]:
