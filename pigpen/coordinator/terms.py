@@ -6,19 +6,25 @@ import re
 from urllib.parse import urlsplit
 
 from pigpen.errors import BadField, BadRequest, ElsewhereDestination, PigpenError
-from pigpen.http import wire
+from pigpen.http import request_fields, wire
 from pigpen.http.conditions import Conditions
-from pigpen.http.fields import parse_digest
 from pigpen.http.if_header import IfField, parse_if
 from pigpen.http.key import Key
 from pigpen.http.message import Request
 from pigpen.http.namespace import When
+from pigpen.http.request_fields import deep_of as deep_of
+from pigpen.http.request_fields import digest_of as digest_of
+from pigpen.http.request_fields import modified_of as modified_of
+from pigpen.http.request_fields import overwrite_of as overwrite_of
+from pigpen.http.request_fields import refuse_content_range as refuse_content_range
+from pigpen.http.request_fields import sent_content_type
 
 _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
-_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
-#: what a Content-Type may be, as hosts echo it and listings show it
-_CONTENT_TYPE = re.compile(r"[!-~][ -~]{0,199}")
+
+
+#: the user of an account whose lock tokens count; without it the account itself (DAV-46)
+PRINCIPAL = "Pigpen-Principal"
 
 
 class Query:
@@ -75,7 +81,7 @@ def when_of(request: Request, query: Query) -> When:
     return When(
         conditions=Conditions.from_headers(headers),
         if_field=_if_field(request),
-        principal=headers.get("Pigpen-Principal", ""),
+        principal=headers.get(PRINCIPAL, request.key.names[0]),
         loose=query.loose,
         parents=query.flag("parents", default=True),
     )
@@ -109,6 +115,18 @@ def path_of_tag(login: str, tag: str) -> str:
         return ""
 
 
+def found_at(request: Request, key: Key) -> dict[str, str]:
+    """The field that says where a thing lies whose name was spelled otherwise, or without its
+    final slash (RFC 9110 8.7): what a listing's names are relative to.
+
+    :param request: its key's first name is the login. :param key: as stored.
+    """
+    login, *asked = request.key.names
+    if key.names == tuple(asked) and key.collection == request.key.collection:
+        return {}
+    return {"Content-Location": Key((wire.API, login, *key.names), key.collection).to_path()}
+
+
 def write_id_of(request: Request, query: Query) -> str | None:
     """The id a client chose for its write, in the query or in Pigpen-Write (CLD-36)."""
     value = query.write_id()
@@ -133,55 +151,9 @@ def upload_length(request: Request) -> int | None:
     return int(value)
 
 
-def digest_of(request: Request) -> bytes | None:
-    """The SHA-256 of the whole, if announced. :raises BadField: it is malformed."""
-    value = request.headers.get("Repr-Digest") or request.headers.get("Content-Digest")
-    return None if value is None else parse_digest(value)
-
-
 def content_type_of(request: Request) -> str:
     """:raises BadField: it holds what we could not send on."""
-    value = request.headers.get("Content-Type", "")
-    if not value:
-        return "application/octet-stream"
-    if not _CONTENT_TYPE.fullmatch(value):
-        raise BadField(field="Content-Type", reason="use up to 200 characters of ASCII")
-    return value
-
-
-def modified_of(request: Request) -> int | None:
-    """When the writer says that the bytes were made, ms since 1970: X-OC-Mtime (DAV-54).
-
-    :raises BadField: it is no number of seconds since 1970.
-    """
-    value = request.headers.get("X-OC-Mtime")
-    if value is None:
-        return None
-    if not _SECONDS.fullmatch(value):
-        raise BadField(field="X-OC-Mtime", reason="use seconds since 1970")
-    return int(float(value) * 1000)
-
-
-def refuse_content_range(request: Request) -> None:
-    """A PUT of a part would replace the whole (RFC 9110 14.5)."""
-    if "Content-Range" in request.headers:
-        raise BadField(field="Content-Range", reason="a PUT always sends the whole object")
-
-
-def overwrite_of(request: Request) -> bool:
-    """RFC 4918 10.6. :raises BadField: it is neither T nor F."""
-    value = request.headers.get("Overwrite", "T").strip().upper()
-    if value not in {"T", "F"}:
-        raise BadField(field="Overwrite", reason="use T or F")
-    return value == "T"
-
-
-def deep_of(request: Request) -> bool:
-    """Depth of a COPY. :raises BadField: it is not 0 or infinity (CLD-11)."""
-    value = request.headers.get("Depth", "infinity").strip().lower()
-    if value not in {"0", "infinity"}:
-        raise BadField(field="Depth", reason="use 0 or infinity")
-    return value == "infinity"
+    return sent_content_type(request) or "application/octet-stream"
 
 
 def destination_of(request: Request, login: str, public_url: wire.Url | None) -> Key:
@@ -189,26 +161,8 @@ def destination_of(request: Request, login: str, public_url: wire.Url | None) ->
 
     :raises ElsewhereDestination: not on this server or account. :raises BadField: it is no URL.
     """
-    value = request.headers.get("Destination")
-    if value is None or len(request.headers.getall("Destination")) > 1:
-        raise BadField(field="Destination", reason="MOVE and COPY need one")
-    try:
-        parts = urlsplit(value)
-        user = parts.username
-    except ValueError:
-        raise BadField(field="Destination", reason="it is no URL") from None
-    if user is not None or parts.query or parts.fragment or not parts.path.startswith("/"):
-        raise BadField(field="Destination", reason="use a URL like that of the request")
-    if parts.netloc and parts.netloc.lower() not in _own_names(request, public_url):
-        raise ElsewhereDestination
-    key = Key.from_path(parts.path)
+    own = set() if public_url is None else {urlsplit(public_url).netloc.lower()}
+    key = request_fields.destination_of(request, own)
     if key.names[:2] != (wire.API, login):
         raise ElsewhereDestination
     return key.below(2)
-
-
-def _own_names(request: Request, public_url: wire.Url | None) -> set[str]:
-    names = {request.headers.get("Host", "").lower()}
-    if public_url is not None:
-        names.add(urlsplit(public_url).netloc.lower())
-    return names
