@@ -45,7 +45,7 @@ class Stored:
 
     def begin(self, blobs: list[str] = BLOBS) -> None:
         for blob in blobs:
-            self.watch(blob, self.batches.store(blob, [data_of(blob)], digest_of(data_of(blob))))
+            self.watch(blob, self.batches.store(blob, data_of(blob), digest_of(data_of(blob))))
 
     def watch(self, blob: str, done: Deferred[Written]) -> None:
         def told(result: Written) -> None:
@@ -150,9 +150,9 @@ class BatchTests(SynchronousTestCase):
     def test_other_bytes(self) -> None:
         """Bytes of another digest touch no disk."""
         stored = Stored()
-        stored.watch(BLOBS[0], stored.batches.store(BLOBS[0], [b"a", b"b"], digest_of(b"ba")))
-        stored.watch(BLOBS[1], stored.batches.store(BLOBS[1], [b"a", b"b"], digest_of(b"ab")))
-        stored.watch(BLOBS[2], stored.batches.store(BLOBS[2], [], None))
+        stored.watch(BLOBS[0], stored.batches.store(BLOBS[0], b"ab", digest_of(b"ba")))
+        stored.watch(BLOBS[1], stored.batches.store(BLOBS[1], b"ab", digest_of(b"ab")))
+        stored.watch(BLOBS[2], stored.batches.store(BLOBS[2], b"", None))
         stored.env.world.settle(1)
         self.assertIsInstance(stored.outcomes[BLOBS[0]], DigestMismatch)
         self.assertEqual(stored.outcomes[BLOBS[1]], Written(2, digest_of(b"ab"), 4096))

@@ -29,28 +29,40 @@ GATHER_SECONDS = 0.005
 
 
 class SmallBlob:
-    """All bytes of a blob, and what became of it. The thread owns it until `done` fires."""
+    """All bytes of a blob, and what became of it. The thread owns it until `settle`."""
 
-    __slots__ = ("blob", "chunks", "digest", "done", "error", "file", "sha256", "size")
+    __slots__ = ("blob", "data", "digest", "error", "file", "sha256")
 
-    def __init__(self, blob: str, chunks: list[bytes], digest: str | None) -> None:
+    def __init__(self, blob: str, data: bytes, digest: str | None) -> None:
+        """:param digest: the SHA-256 the bytes must have, in hexadecimal."""
         self.blob = blob
-        self.chunks = chunks
+        self.data = data
         self.digest = digest
-        self.done: Deferred[Written] = Deferred()
-        self.error: PigpenError | None = None
+        self.error: BaseException | None = None
         self.file: OpenFile | None = None
         self.sha256 = ""
-        self.size = 0
 
-    def settle(self, result: object) -> None:
-        """:param result: a Failure if nobody knows what became of the batch."""
-        if isinstance(result, Failure):
-            self.done.errback(result)
-        elif self.error is not None:
+    def settle(self) -> None:
+        """It is durable, unless there is an `error`. What is left of one that failed is for its
+        owner to remove."""
+        raise NotImplementedError
+
+
+class AwaitedBlob(SmallBlob):
+    """One that a coroutine waits for."""
+
+    __slots__ = ("done",)
+
+    def __init__(self, blob: str, data: bytes, digest: str | None) -> None:
+        super().__init__(blob, data, digest)
+        #: fails with PigpenError; cancelling it stops nothing
+        self.done: Deferred[Written] = Deferred()
+
+    def settle(self) -> None:
+        if self.error is not None:
             self.done.errback(self.error)
         else:
-            self.done.callback(durable.written(self.size, self.sha256))
+            self.done.callback(durable.written(len(self.data), self.sha256))
 
 
 class Batches:
@@ -72,17 +84,16 @@ class Batches:
         #: at the end of this turn, or when nobody is waited for any longer
         self._timer: IDelayedCall | None = None
 
-    def store(self, blob: str, chunks: list[bytes], digest: str | None) -> Deferred[Written]:
-        """Give a blob its name, durably. What is left of one that failed is for its owner to
-        remove.
+    def store(self, blob: str, data: bytes, digest: str | None) -> Deferred[Written]:
+        """`add` for one who waits."""
+        small = AwaitedBlob(blob, data, digest)
+        self.add(small)
+        return small.done
 
-        :param digest: the SHA-256 the bytes must have, in hexadecimal.
-        :return: fails with PigpenError; cancelling it stops nothing.
-        """
-        small = SmallBlob(blob, chunks, digest)
+    def add(self, small: SmallBlob) -> None:
+        """Give a blob its name, durably; `SmallBlob.settle` is called when that is done."""
         self._waiting[small] = None
         self._arrange()
-        return small.done
 
     def _arrange(self) -> None:
         if self._running or not self._waiting:
@@ -105,7 +116,9 @@ class Batches:
         self._running = False
         self._expected = min(MAX_BLOBS, len(batch) + len(self._waiting))
         for small in batch:
-            small.settle(result)
+            if isinstance(result, Failure):  # nobody knows what became of it
+                small.error = result.value
+            small.settle()
         self._arrange()
 
 
@@ -137,9 +150,7 @@ def _each(batch: list[SmallBlob], step: Callable[[SmallBlob], None]) -> None:
 
 
 def _write(folder: Folder, small: SmallBlob) -> None:
-    data = small.chunks[0] if len(small.chunks) == 1 else b"".join(small.chunks)
-    small.chunks = []
-    small.size = len(data)
+    data = small.data
     small.sha256 = hashlib.sha256(data).hexdigest()
     if small.digest not in {None, small.sha256}:
         raise DigestMismatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pigpen.host.uploads import etag_of
+from pigpen.host.confirming import etag_of
 from pigpen.http.body import Body
 from pigpen.http.conditions import Validators
 from pigpen.http.fields import format_digest

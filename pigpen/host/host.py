@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from pigpen.env import Env, OpenFile, Space, sleep
 from pigpen.errors import ConfigError, DiskFailed, PigpenError, Unavailable
 from pigpen.host import durable, identity
+from pigpen.host.confirming import ConfirmTools
 from pigpen.host.downloads import Downloads
 from pigpen.host.expect import ExpectHandler, ExpectTools
 from pigpen.host.expectations import Expectations
@@ -72,7 +73,7 @@ class Host:
             table=self.table,
             room=self.room,
             parts=self.parts,
-            outbox=self.outbox,
+            confirming=ConfirmTools(self.table, self.outbox),
             takes_writes=self._takes_writes,
         )
         self.handler: Handler = self._make_tree()

@@ -7,10 +7,12 @@ it is written to the file ``outbox`` before the client gets 202, and sent again 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import islice, takewhile
 from typing import Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pigpen.env import Env
@@ -39,7 +41,7 @@ class Keeper(Protocol):
 class Delivery:
     """One receipt, and the answer once there is one."""
 
-    __slots__ = ("answer", "kept", "on_answer", "receipt", "until", "waiter")
+    __slots__ = ("answer", "kept", "on_answer", "receipt", "tell", "until")
 
     def __init__(self, receipt: Receipt, until: float) -> None:
         """:param until: when its client stops waiting, on the clock of Env."""
@@ -47,25 +49,33 @@ class Delivery:
         self.until = until
         self.answer: ReceiptAnswer | None = None
         self.kept = False
-        self.waiter: Deferred[None] | None = None
-        self.on_answer: Callable[[ReceiptAnswer], None] = lambda answer: None
+        #: called with the answer, however late it comes
+        self.on_answer: Callable[[ReceiptAnswer], None] | None = None
+        #: called once, when there is an answer or at `until`
+        self.tell: Callable[[], None] | None = None
 
     def leave(self) -> None:
         """Its client has left, or will get 202: never bury a newer version with it (CLD-34)."""
-        self.receipt = msgspec.structs.replace(self.receipt, late=True, data=None)
+        self.receipt = msgspec.structs.replace(
+            self.receipt, late=True, data=None, heard=None, waits=None
+        )
 
     def to_send(self, now: float) -> Receipt:
         """The receipt, with how long its client waits from now on."""
-        if self.receipt.late:
-            return self.receipt
-        return msgspec.structs.replace(self.receipt, waits=max(0.0, self.until - now))
+        if not self.receipt.late:
+            self.receipt.waits = max(0.0, self.until - now)
+        return self.receipt
 
     def settle(self, answer: ReceiptAnswer) -> None:
         self.answer = answer
-        self.on_answer(answer)
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None:
-            waiter.callback(None)
+        if self.on_answer is not None:
+            self.on_answer(answer)
+        self.stop_waiting()
+
+    def stop_waiting(self) -> None:
+        tell, self.tell = self.tell, None
+        if tell is not None:
+            tell()
 
 
 class Outbox:
@@ -89,6 +99,9 @@ class Outbox:
         self._send = send
         self._on_refused = on_refused
         self._waiting: dict[str, Delivery] = {}
+        #: those whose clients wait, by `until`
+        self._patient: dict[Delivery, None] = {}
+        self._timer: IDelayedCall | None = None
         self._busy = False
         self._stopped = False
         self._failures = 0
@@ -107,23 +120,44 @@ class Outbox:
         """Begin to deliver; a write that is waiting already is the same delivery. Its client, if it
         has one, waits for SILENCE_SECONDS from now on."""
         until = self._env.clock.seconds() + SILENCE_SECONDS
-        delivery = self._waiting.setdefault(receipt.write, Delivery(receipt, until))
+        delivery = self._waiting.get(receipt.write)
+        if delivery is None:
+            delivery = self._waiting[receipt.write] = Delivery(receipt, until)
+        else:
+            delivery.until = until
         self._begin()
         return delivery
 
-    async def answer(self, delivery: Delivery, seconds: float) -> ReceiptAnswer | None:
-        """:return: None if there is none after `seconds`."""
-        if delivery.answer is None:
-            waiter: Deferred[None] = Deferred()
-            delivery.waiter = waiter
-            timer = self._env.clock.callLater(seconds, waiter.callback, None)
-            try:
-                await waiter
-            finally:
-                delivery.waiter = None
-                if timer.active():
-                    timer.cancel()
+    def tell(self, delivery: Delivery, tell: Callable[[], None]) -> None:
+        """Call `tell` once: when what was just added has an answer, or when its client must be told
+        that there is none."""
+        delivery.tell = tell
+        self._patient.pop(delivery, None)  # the last to come is the last to wait
+        self._patient[delivery] = None
+        if self._timer is None:
+            self._timer = self._env.clock.callLater(SILENCE_SECONDS, self._look)
+
+    async def answer(self, delivery: Delivery) -> ReceiptAnswer | None:
+        """:return: None if its client must be told that there is none yet."""
+        waiter: Deferred[None] = Deferred()
+        self.tell(delivery, lambda: waiter.callback(None))
+        try:
+            await waiter
+        finally:
+            delivery.tell = None
         return delivery.answer
+
+    def _look(self) -> None:
+        """One timer for all that wait: each waits for the same time."""
+        self._timer = None
+        now = self._env.clock.seconds()
+        due = list(takewhile(lambda delivery: delivery.until <= now, self._patient))
+        for delivery in due:
+            del self._patient[delivery]
+        for first in islice(self._patient, 1):
+            self._timer = self._env.clock.callLater(first.until - now, self._look)
+        for delivery in due:
+            delivery.stop_waiting()
 
     async def keep(self, delivery: Delivery) -> None:
         """Make a late receipt durable. :raises PigpenError: the disk does not take it."""
@@ -197,10 +231,14 @@ class Outbox:
                 self._finish(delivery, answer)
             else:
                 again = True
+        if self._timer is not None and not self._patient:
+            self._timer.cancel()
+            self._timer = None
         return again
 
     def _finish(self, delivery: Delivery, answer: ReceiptAnswer) -> None:
         del self._waiting[delivery.receipt.write]
+        self._patient.pop(delivery, None)
         if delivery.kept:
             self._keeper.done(delivery.receipt.write)
         delivery.settle(answer)

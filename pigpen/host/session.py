@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -92,28 +91,30 @@ class Session:
         self.life.changed()
 
     async def send_receipts(self, receipts: list[wire.Receipt]) -> list[wire.ReceiptAnswer]:
-        """:raises PigpenError: there was no answer, or no session to send them in."""
+        """:param receipts: what they say of this session and its clock is changed.
+        :raises PigpenError: there was no answer, or no session to send them in."""
         if self.control is None:
             raise Unavailable(reason="the coordinator has not accepted this host yet")
         me = self.identity
-        stamped = [self._stamped(receipt) for receipt in receipts]
+        for receipt in receipts:
+            self._stamp(receipt)
         try:
-            return await self._link.receipts(me.id, me.host_key, stamped)
+            return await self._link.receipts(me.id, me.host_key, receipts)
         except Refused as error:
             if error.facts["status"] in _FENCED:
                 self.life.fenced()
             raise
 
-    def _stamped(self, receipt: wire.Receipt) -> wire.Receipt:
-        """As it is sent now: in our epoch, its time told by the coordinator's clock."""
-        stamped = msgspec.structs.replace(receipt, epoch=self.identity.epoch)
+    def _stamp(self, receipt: wire.Receipt) -> None:
+        """It is sent now: in our epoch, its time told by the coordinator's clock."""
+        receipt.epoch = self.identity.epoch
+        receipt.heard = None
         if self._link.heard is None:
-            stamped.waits = None
+            receipt.waits = None
         elif receipt.waits is not None:
-            stamped.heard, moment = self._link.heard
+            receipt.heard, moment = self._link.heard
             since = self._env.clock.seconds() - moment
-            stamped.waits = min(since + receipt.waits, wire.MAX_SECONDS)
-        return stamped
+            receipt.waits = min(since + receipt.waits, wire.MAX_SECONDS)
 
     async def say_goodbye(self) -> None:
         """A last heartbeat, so that no more transfers are sent here."""

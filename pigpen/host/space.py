@@ -19,32 +19,40 @@ MIN_FLOOR_BYTES = 256 * 1024 * 1024
 class Room:
     """The account of one folder's bytes; only the reactor's thread keeps it."""
 
-    __slots__ = ("_floor", "disk", "reserved", "target_size", "used")
+    __slots__ = ("_floor", "_measured", "_since", "reserved", "target_size", "used")
 
     def __init__(self, target_size: int, floor: int | None) -> None:
         """:param floor: bytes of the disk to leave free; None: 1 %, at least 256 MiB."""
         self.target_size = target_size
         self._floor = floor
-        self.disk = Space(0, 0)
+        self._measured = Space(0, 0)
+        #: bytes written since then
+        self._since = 0
         self.used = 0
         self.reserved = 0
+
+    @property
+    def disk(self) -> Space:
+        """As it was measured, but for what we wrote since."""
+        return Space(self._measured.total, self._measured.free - self._since)
 
     @property
     def floor(self) -> int:
         if self._floor is not None:
             return self._floor
-        return max(MIN_FLOOR_BYTES, self.disk.total // 100)
+        return max(MIN_FLOOR_BYTES, self._measured.total // 100)
 
     @property
     def left(self) -> int:
         """Bytes that can still be promised."""
         by_target = self.target_size - self.used
-        by_disk = self.disk.free - self.floor
+        by_disk = self._measured.free - self._since - self.floor
         return max(0, min(by_target, by_disk) - self.reserved)
 
     def measured(self, disk: Space) -> None:
         """What the disk itself says now; between two measures we count along."""
-        self.disk = disk
+        self._measured = disk
+        self._since = 0
 
     def reserve(self, size: int) -> Reservation:
         """Set room aside before the first body byte.
@@ -60,7 +68,7 @@ class Room:
     def wrote(self, size: int) -> None:
         """Bytes became used; negative: they were removed."""
         self.used += size
-        self.disk = Space(self.disk.total, self.disk.free - size)
+        self._since += size
 
 
 class Reservation:

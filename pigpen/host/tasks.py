@@ -23,6 +23,7 @@ class Tasks:
 
     def __init__(self) -> None:
         self._running: set[Deferred[Any]] = set()
+        self._held = 0
         self._waiters: list[Deferred[None]] = []
 
     def start(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
@@ -44,6 +45,14 @@ class Tasks:
         _ = work.addBoth(ended)
         return waiter
 
+    def hold(self) -> None:
+        """Something has begun that is no Deferred: call `let_go` when it has ended."""
+        self._held += 1
+
+    def let_go(self) -> None:
+        self._held -= 1
+        self._wake()
+
     def forget(self, work: Deferred[Any]) -> None:
         """Own work whose result nobody wants; an unexpected failure is logged."""
         _ = self.own(work).addBoth(self._report)
@@ -59,13 +68,13 @@ class Tasks:
 
     async def settled(self) -> None:
         """Return when nothing is in flight."""
-        while self._running:
+        while self._running or self._held:
             waiter: Deferred[None] = Deferred()
             self._waiters.append(waiter)
             await waiter
 
     def _wake(self) -> None:
-        if not self._running:
+        if self._waiters and not self._running and not self._held:
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:
                 if not waiter.called:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -17,18 +18,16 @@ from pigpen.errors import (
     BadRequest,
     Conflict,
     DigestMismatch,
-    DiskFailed,
     PigpenError,
     ShortBody,
     TooLarge,
     Unavailable,
 )
 from pigpen.host import durable
+from pigpen.host.confirming import Confirmation, ConfirmTools
 from pigpen.host.durable import Written
 from pigpen.host.expectations import Expectations, Live
 from pigpen.host.folder import Folder
-from pigpen.host.link import SILENCE_SECONDS
-from pigpen.host.outbox import Delivery, Outbox
 from pigpen.host.parts import Parts
 from pigpen.host.patience import Patience
 from pigpen.host.space import STEP_BYTES, Reservation, Room
@@ -36,16 +35,20 @@ from pigpen.host.tasks import Tasks
 from pigpen.host.writer import BlobWriter
 from pigpen.http.answers import json_answer
 from pigpen.http.body import BytesBody
-from pigpen.http.fields import format_digest, parse_digest
+from pigpen.http.fields import parse_digest
 from pigpen.http.message import Headers, Request, Response
-from pigpen.http.wire import INLINE_BYTES, Problem, Receipt, ReceiptAnswer, Stored, WriteState
+from pigpen.http.wire import INLINE_BYTES, Problem, WriteState
 
 OFFSET = "Upload-Offset"
 
 
-def etag_of(blob: str) -> str:
-    """CLD-13: all hosts agree."""
-    return f'"{blob[:32]}"'
+class Running(Protocol):
+    """An upload under way."""
+
+    def cut(self, error: PigpenError) -> bool:
+        """End the receiving and tell the client why. :return: False: there is no receiving."""
+
+    def when_ended(self) -> Deferred[None]: ...
 
 
 @dataclass(slots=True)
@@ -58,10 +61,10 @@ class UploadTools:
     table: Expectations
     room: Room
     parts: Parts
-    outbox: Outbox
+    confirming: ConfirmTools
     takes_writes: Callable[[], bool]
     #: by blob: two writers of one blob would write one file
-    running: dict[str, Upload] = field(default_factory=dict)
+    running: dict[str, Running] = field(default_factory=dict)
 
     async def displace(self, blob: str) -> None:
         """The sender of an upload has come back: its old connection is dead, so what came over it
@@ -76,14 +79,13 @@ class Upload:
 
     def __init__(self, tools: UploadTools, uuid: str, live: Live, request: Request) -> None:
         self._tools = tools
-        self._uuid = uuid
         self._live = live
         self._expected = live.expectation
         self._body = request.body
         self._fields = request.headers
         self._patience = Patience(tools.env.clock, self.cut, live.expectation.idle, live.ends)
         self._receiving: Deferred[None] | None = None
-        self._delivery: Delivery | None = None
+        self._confirmation = Confirmation(tools.confirming, uuid, live)
         self._left = False
         self._cut: PigpenError | None = None
         #: whether the bytes ended early without anybody's decision: then they are kept
@@ -103,7 +105,7 @@ class Upload:
         if begin is None:
             return _wrong_offset(have)
         self._check_length(begin)
-        self._digest = self._check_fields()
+        self._digest = wanted_digest(self._fields, self._expected.digest)
         if self._expected.blob in self._tools.running:
             raise Conflict(reason="this upload is under way on another connection")
         self._tools.table.begin_put(self._live)
@@ -119,8 +121,7 @@ class Upload:
         self._left = True
         if self._receiving is not None:
             self._receiving.cancel()
-        if self._delivery is not None:
-            self._delivery.leave()
+        self._confirmation.leave()
 
     def cut(self, error: PigpenError) -> bool:
         """End the receiving and tell the client why. :return: False: there is no receiving."""
@@ -147,15 +148,6 @@ class Upload:
         # from the start is always possible, unless the blob is complete: that never changes
         return offset if offset == have or (not offset and not self._live.complete) else None
 
-    def _check_fields(self) -> str | None:
-        """:return: the SHA-256 the bytes must have, announced by the coordinator or the client."""
-        if "Content-Range" in self._fields:  # RFC 9110 14.4: a part must not pass for the whole
-            raise BadField(field="Content-Range", reason="send the whole, or use Upload-Offset")
-        sent = parse_digest(self._fields.get("Repr-Digest", ""))
-        if sent is None or self._expected.digest in {None, sent.hex()}:
-            return self._expected.digest or (sent.hex() if sent else None)
-        raise DigestMismatch
-
     def _check_length(self, begin: int) -> None:
         length = self._body.length
         if length is None:
@@ -179,7 +171,9 @@ class Upload:
         self._tools.running[self._expected.blob] = self
         try:
             written = await (self._claim() if self._live.complete else self._store(begin))
-            return await self._deliver(written)
+            data = b"".join(self._small)
+            small = data if len(data) == written.length else None
+            return await self._confirmation.answer(written, small)
         except PigpenError as error:
             if not self._interrupted:
                 self._live.state = WriteState("refused", error.status, None, error.code)
@@ -304,66 +298,15 @@ class Upload:
             raise DigestMismatch
         return Written(length, sha256, 0)
 
-    # -- the receipt -------------------------------------------------------------------------------
 
-    async def _deliver(self, written: Written) -> Response:
-        if self._expected.write is None:
-            return self._answered(ReceiptAnswer("", 201), written.sha256)
-        outbox = self._tools.outbox
-        self._delivery = outbox.add(self._receipt(self._expected.write, written))
-        self._delivery.on_answer = self._outcome
-        answer = await outbox.answer(self._delivery, SILENCE_SECONDS)
-        if answer is None:
-            return await self._late(written.sha256)
-        return self._answered(answer, written.sha256)
-
-    def _receipt(self, write: str, written: Written) -> Receipt:
-        data = b"".join(self._small)
-        late = self._left or self._expected.late
-        return Receipt(
-            write=write,
-            blob=self._expected.blob,
-            length=written.length,
-            sha256=written.sha256,
-            epoch=0,  # of the session it is sent in
-            late=late,
-            data=data if len(data) == written.length and not late else None,
-        )
-
-    async def _late(self, sha256: str) -> Response:
-        """Durable here, but not visible yet."""
-        assert self._delivery is not None
-        try:
-            await self._tools.outbox.keep(self._delivery)
-        except DiskFailed:
-            raise
-        except PigpenError:
-            reason = "the coordinator is silent, so whether this is stored is not known; ask it"
-            raise Unavailable(reason=reason) from None
-        if self._delivery.answer is not None:
-            return self._answered(self._delivery.answer, sha256)
-        self._tools.table.extend(self._live)
-        headers = Headers({"Location": f"/x/{self._uuid}"})
-        return json_answer(202, WriteState("open", 202), headers)
-
-    def _outcome(self, answer: ReceiptAnswer) -> None:
-        etag = answer.etag or etag_of(self._expected.blob)
-        if answer.status < 400:
-            self._live.state = WriteState("committed", 201, etag)
-        else:
-            self._live.state = WriteState("refused", answer.status, None, answer.error)
-
-    def _answered(self, answer: ReceiptAnswer, sha256: str) -> Response:
-        """:param sha256: of the bytes stored here, so that the sender can compare."""
-        self._outcome(answer)
-        if answer.status >= 400:
-            message = answer.message or "the coordinator refused this write"
-            return json_answer(answer.status, Problem(answer.error or "refused", message))
-        etag = answer.etag or etag_of(self._expected.blob)
-        replaced = answer.status == 204
-        stored = Stored(etag, answer.version or "", replaced, answer.modified)
-        digest = format_digest(bytes.fromhex(sha256))
-        return json_answer(201, stored, Headers({"ETag": etag, "Repr-Digest": digest}))
+def wanted_digest(fields: Headers, announced: str | None) -> str | None:
+    """The SHA-256 the bytes must have, announced by the coordinator or the client."""
+    if "Content-Range" in fields:  # RFC 9110 14.4: a part must not pass for the whole
+        raise BadField(field="Content-Range", reason="send the whole, or use Upload-Offset")
+    sent = parse_digest(fields.get("Repr-Digest", ""))
+    if sent is None or announced in {None, sent.hex()}:
+        return announced or (sent.hex() if sent else None)
+    raise DigestMismatch
 
 
 def current_offset(parts: Parts, live: Live) -> int:

@@ -98,7 +98,8 @@ class BlobWriter:
         chunks = self._take_pending()
         if self._flushed:
             return await self._lane.run(self._finish, chunks, digest)
-        return await self._lane.join(lambda: self._batches.store(self.blob, chunks, digest))
+        data = b"".join(chunks)
+        return await self._lane.join(lambda: self._batches.store(self.blob, data, digest))
 
     def park(self) -> Deferred[None]:
         """Keep what came for a resumption, durably, and close the file."""
