@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.cases import CLOUD_CASES, HTTP_CASES, STORE_CASES, Case, Scale
+from benchmarks.cases import (
+    CLOUD_CASES,
+    FACE_CASES,
+    GATEWAY_CASES,
+    HTTP_CASES,
+    STORE_CASES,
+    Case,
+    Scale,
+)
 from benchmarks.peers import MakePeer, Peer
 from benchmarks.peers.apache import Apache
 from benchmarks.peers.nginx import Nginx
@@ -18,12 +26,15 @@ from benchmarks.peers.pigpen import PigpenCloud, PigpenHost
 from benchmarks.peers.rclone import Rclone
 from benchmarks.peers.seaweedfs import Seaweed
 from benchmarks.peers.tahoe import Tahoe
+from benchmarks.peers.webdav import PigpenFace, PigpenGateway
 from benchmarks.process import LOAD_CORE, SERVER_CORE, NotMeasured, peak_mib, reset_peak
 from benchmarks.report import Figure, Outcome, table, write_json
 
 HTTP_PEERS: Sequence[MakePeer] = (PigpenHost, Nginx, Apache, Rclone)
 CLOUD_PEERS: Sequence[MakePeer] = (PigpenCloud, Tahoe, Seaweed)
 STORE_PEERS: Sequence[MakePeer] = (PigpenCloud, Apache)
+GATEWAY_PEERS: Sequence[MakePeer] = (PigpenGateway, Apache, Nginx, Rclone)
+FACE_PEERS: Sequence[MakePeer] = (PigpenFace, Apache)
 RESULTS = Path(__file__).parent / "results"
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -56,6 +67,7 @@ def scale_of(chosen: argparse.Namespace, folder: Path) -> Scale:
         seconds=chosen.seconds or (1 if quick else 5),
         rounds=chosen.rounds or (1 if quick else 3),
         keys=chosen.keys or (1_000 if quick else 100_000),
+        members=1_000 if quick else 10_000,
     )
 
 
@@ -129,6 +141,8 @@ def main(arguments: Sequence[str]) -> int:
         bench.run(HTTP_PEERS, HTTP_CASES)
         bench.run(STORE_PEERS, STORE_CASES)
         bench.run(CLOUD_PEERS, CLOUD_CASES)
+        bench.run(GATEWAY_PEERS, GATEWAY_CASES)
+        bench.run(FACE_PEERS, FACE_CASES)
     facts: dict[str, object] = {
         "started": int(began),
         "took_seconds": round(time.time() - began),

@@ -26,6 +26,7 @@ class Scale:
     seconds: float
     rounds: int
     keys: int
+    members: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,12 @@ def _catalog_get(peer: Peer, scale: Scale) -> tuple[float, str]:
     return rate.per_second, f"{keys}p99 {rate.p99_ms:.1f} ms"
 
 
+def _listing(peer: Peer, scale: Scale) -> tuple[float, str]:
+    path = peer.collection_of(scale.members)
+    times = sorted(loads.listing(peer.url + path, headers=peer.headers) for _ in range(5))
+    return scale.members / times[2], f"{times[2] * 1000:.0f} ms"
+
+
 HTTP_CASES = (
     Case("get-1k", "GET of 1 KiB, 32 connections", "1/s", _small_get(KIB),
          {"rclone": 1.2, "nginx": 0.5}),
@@ -123,5 +130,22 @@ CLOUD_CASES = (
 #: an object of up to 4 KiB lies in the catalog: what a small PUT costs whoever stores it
 STORE_CASES = (
     Case("store-1k", "PUT of 1 KiB into the cloud, 32 connections", "1/s", _small_put,
+         {"Apache": 1.0}),
+)  # fmt: skip
+
+#: through the gateway, which is on one core with the coordinator
+GATEWAY_CASES = (
+    Case("dav-list", "PROPFIND of a collection: members a second", "1/s", _listing,
+         {"Apache": 0.5}),
+    Case("dav-get-1k", "GET of 1 KiB through the gateway, 32 connections", "1/s", _small_get(KIB),
+         {"": 1500}),
+    Case("dav-get-big", "GET of one large file through the gateway", "MiB/s", _big_get,
+         {"": 286}),
+    Case("dav-put-big", "PUT of one large file through the gateway", "MiB/s", _big_put,
+         {"": 286}),
+)  # fmt: skip
+
+FACE_CASES = (
+    Case("face-list", "PROPFIND at the coordinator: members a second", "1/s", _listing,
          {"Apache": 1.0}),
 )  # fmt: skip

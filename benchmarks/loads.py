@@ -15,6 +15,10 @@ from benchmarks.process import LOAD_CORE, NotMeasured, pinned
 
 CONNECTIONS = 32
 _SCRIPT = str(Path(__file__).with_name("load.lua"))
+_FIVE = (
+    '<?xml version="1.0"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/><D:getcontentlength/>'
+    "<D:getlastmodified/><D:getetag/><D:getcontenttype/></D:prop></D:propfind>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,15 @@ def download(url: str, size: int, *, headers: Sequence[str] = ()) -> float:
     facts = _curl("-L", "-o", "/dev/null", *_header_options(headers), url)
     if facts["size_download"] != size or facts["http_code"] != 200:
         raise NotMeasured(f"got {facts['size_download']} bytes with status {facts['http_code']}")
+    return float(facts["time_total"])
+
+
+def listing(url: str, *, headers: Sequence[str] = ()) -> float:
+    """Seconds of a PROPFIND of a collection and its members, five properties each."""
+    options = _header_options([*headers, "Depth: 1", "Content-Type: application/xml"])
+    facts = _curl("-X", "PROPFIND", "--data-binary", _FIVE, "-o", "/dev/null", *options, url)
+    if facts["http_code"] != 207:
+        raise NotMeasured(f"PROPFIND answered {facts['http_code']}")
     return float(facts["time_total"])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.process import Process
+from benchmarks.process import NotMeasured, Process
 
 
 class Peer(Protocol):
@@ -32,6 +32,9 @@ class Peer(Protocol):
 
     def many_objects(self, count: int) -> list[str]:
         """Paths of so many objects of 8 KiB, or of fewer where the number makes no difference."""
+
+    def collection_of(self, count: int) -> str:
+        """Path of a collection of so many small objects. :raises NotMeasured: it lists none."""
 
     def take(self, count: int, size: int) -> list[str]:
         """Paths for up to `count` PUTs of `size` bytes each."""
@@ -74,6 +77,9 @@ class Server:
     def many_objects(self, count: int) -> list[str]:
         return self.object_of(MANY_BYTES)
 
+    def collection_of(self, count: int) -> str:
+        raise NotMeasured("it does not list")
+
     def store(self, source: Path) -> list[str]:
         """Keep the bytes of a file; the paths they have now."""
         raise NotImplementedError
@@ -100,6 +106,14 @@ class FileServer(Server):
     def prepare(self, folder: Path) -> None:
         self.folder = folder
         (self.root / "taken").mkdir(parents=True)
+
+    def collection_of(self, count: int) -> str:
+        folder = self.root / f"many-{count}"
+        if not folder.exists():
+            folder.mkdir()
+            for number in range(count):
+                (folder / f"file-{number:05}.txt").write_bytes(b"x" * 100)
+        return f"/{folder.name}/"
 
     def store(self, source: Path) -> list[str]:
         (self.root / source.name).hardlink_to(source)

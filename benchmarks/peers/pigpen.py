@@ -22,7 +22,7 @@ from benchmarks.process import (
     free_ports,
 )
 
-_PROGRAM = [sys.executable, "-m", "pigpen.cli"]
+PROGRAM = [sys.executable, "-m", "pigpen.cli"]
 _BATCH = 1_000
 #: a host keeps at most so many live expectations of one account
 _PER_ACCOUNT = 500
@@ -49,13 +49,13 @@ class PigpenHost(Server):
         self._control = secrets.token_hex(32)
         stub_port, port = free_ports(2)
         stub_command = [sys.executable, "-m", "benchmarks.stub", str(stub_port), self._control]
-        self._stub = Process("stub", stub_command, folder, core=LOAD_CORE, env=_path())
+        self._stub = Process("stub", stub_command, folder, core=LOAD_CORE, env=source_path())
         self._stub.wait_for_port(stub_port)
         data = folder / "data"
         data.mkdir()
-        command = [*_PROGRAM, "host", str(data), "--access-key=pp_stub", "--target-size=100G",
+        command = [*PROGRAM, "host", str(data), "--access-key=pp_stub", "--target-size=100G",
                    f"--port={port}", f"--coordinator=http://127.0.0.1:{stub_port}"]  # fmt: skip
-        self.processes.append(Process("pigpen-host", command, folder, env=_path()))
+        self.processes.append(Process("pigpen-host", command, folder, env=source_path()))
         self.url = f"http://127.0.0.1:{port}"
         self.processes[0].wait_for_answer(self.url + "/status")
         self._wait_for_stub()
@@ -116,6 +116,8 @@ class PigpenCloud(Server):
 
     name = "pigpen"
     durability = "SHA-256, fsync and commit before the answer"
+    #: where the account's keys begin
+    prefix = "/api/bench"
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,7 +130,7 @@ class PigpenCloud(Server):
         catalog, data = folder / "catalog", folder / "data"
         for path in (catalog, data):
             path.mkdir()
-        coordinator = [*_PROGRAM, "coordinator", str(catalog), "--allow-private", f"--port={port}"]
+        coordinator = [*PROGRAM, "coordinator", str(catalog), "--allow-private", f"--port={port}"]
         made = subprocess.run(
             [*coordinator, "--make-account=bench"], capture_output=True, text=True, timeout=60
         )
@@ -136,12 +138,13 @@ class PigpenCloud(Server):
             raise NotMeasured(f"pigpen coordinator --make-account: {made.stderr[-300:]}")
         key = made.stdout.strip()
         self.headers = [f"Authorization: Bearer {key}"]
-        self.processes.append(Process("pigpen-coordinator", coordinator, folder, env=_path()))
+        self.key = key
+        self.processes.append(Process("pigpen-coordinator", coordinator, folder, env=source_path()))
         self.processes[0].wait_for_port(port)
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = self.api = f"http://127.0.0.1:{port}"
         host = [sys.executable, "-m", "benchmarks.roomy_host", str(data), str(host_port),
                 self.url, key]  # fmt: skip
-        self._host = Process("pigpen-host", host, folder, core=LOAD_CORE, env=_path())
+        self._host = Process("pigpen-host", host, folder, core=LOAD_CORE, env=source_path())
         self._host.wait_for_port(host_port)
         self._wait_for_host()
 
@@ -166,13 +169,13 @@ class PigpenCloud(Server):
                 time.sleep(0.5)
 
     def store(self, source: Path) -> list[str]:
-        path = f"/api/bench/{source.name}"
+        path = f"{self.prefix}/{source.name}"
         upload(self.url + path, source, headers=self.headers)
         return [path]
 
     def take(self, count: int, size: int) -> list[str]:
         self._taken += 1
-        return [f"/api/bench/taken/{self._taken}-{number}" for number in range(count)]
+        return [f"{self.prefix}/taken-{self._taken}-{number}" for number in range(count)]
 
     def many_objects(self, count: int) -> list[str]:
         """Objects of 8 KiB in the catalog: a thousand stored ones, copied as collections."""
@@ -181,7 +184,7 @@ class PigpenCloud(Server):
             write_file(source, MANY_BYTES)
             width = min(count, 1_000)
             for number in range(width):
-                upload(f"{self.url}/api/bench/many/0/{number}", source, headers=self.headers)
+                upload(f"{self.api}/api/bench/many/0/{number}", source, headers=self.headers)
             for copy in range(1, count // width):
                 self._copy("many/0/", f"many/{copy}/")
             self._many[count] = [
@@ -190,7 +193,7 @@ class PigpenCloud(Server):
         return self._many[count]
 
     def _copy(self, source: str, target: str) -> None:
-        url = f"{self.url}/api/bench/"
+        url = f"{self.api}/api/bench/"
         request = urllib.request.Request(
             url + source,
             headers={"Destination": url + target, **_fields(self.headers)},
@@ -234,6 +237,6 @@ def _ask(url: str, token: str, value: object) -> list[dict[str, int]]:
         raise NotMeasured(f"{url}: {error}") from None
 
 
-def _path() -> dict[str, str]:
+def source_path() -> dict[str, str]:
     """So that modules of this checkout are found from any folder."""
     return {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
