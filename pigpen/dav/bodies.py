@@ -1,0 +1,114 @@
+"""The bodies of PROPFIND, PROPPATCH, MKCOL and LOCK as values (RFC 4918 14, RFC 5689).
+
+What is not known inside them is ignored (RFC 4918 17); what is needed and missing is 400.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pigpen.dav.xml import (
+    XmlElement,
+    check_root,
+    children,
+    dav,
+    element_text,
+    qualified_name,
+)
+from pigpen.errors import BadRequest, TooLarge
+from pigpen.http.namespace import MAX_VALUE_BYTES, Changes, LockWish, Property
+
+#: the namespace and local name of a property
+Name = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a PROPFIND asks for: these names; or all, and ``names`` too; or the names there are."""
+
+    names: tuple[Name, ...] = ()
+    all: bool = False
+    names_only: bool = False
+
+
+EVERYTHING: Final = Asked(all=True)
+
+
+def propfind(root: XmlElement | None) -> Asked:
+    """:raises BadRequest: it is no propfind, or asks for nothing, or for two kinds of answer."""
+    if root is None:
+        return EVERYTHING
+    check_root(root, "propfind")
+    parts = {child.tag: child for child in children(root)}
+    kinds = [kind for kind in ("prop", "propname", "allprop") if dav(kind) in parts]
+    if len(kinds) != 1:
+        raise BadRequest(reason="a propfind has one of prop, propname and allprop")
+    if kinds[0] == "propname":
+        return Asked(names_only=True)
+    if kinds[0] == "prop":
+        return Asked(_names(parts[dav("prop")]))
+    include = parts.get(dav("include"))
+    return Asked(() if include is None else _names(include), all=True)
+
+
+def _names(element: XmlElement) -> tuple[Name, ...]:
+    return tuple(dict.fromkeys(map(qualified_name, children(element))))
+
+
+def propertyupdate(root: XmlElement | None) -> Changes:
+    """What to set and remove, in document order. :raises BadRequest: it is no propertyupdate."""
+    if root is None:
+        raise BadRequest(reason="a PROPPATCH needs a body")
+    check_root(root, "propertyupdate")
+    return _changes(root, remove=True)
+
+
+def mkcol(root: XmlElement) -> Changes:
+    """The first properties of a collection (RFC 5689). :raises BadRequest: it is no mkcol."""
+    check_root(root, "mkcol")
+    return _changes(root, remove=False)
+
+
+def _changes(root: XmlElement, *, remove: bool) -> Changes:
+    changes: list[Property] = []
+    steps = {dav("set"), dav("remove")} if remove else {dav("set")}
+    found = [child for child in children(root) if child.tag in steps]
+    if not found:
+        raise BadRequest(reason="the body names no property to set")
+    for step in found:
+        for prop in children(step):
+            if prop.tag == dav("prop"):
+                is_set = step.tag == dav("set")
+                changes += [_change(element, is_set=is_set) for element in children(prop)]
+    return tuple(changes)
+
+
+def _change(element: XmlElement, *, is_set: bool) -> Property:
+    namespace, name = qualified_name(element)
+    return Property(namespace, name, element_text(element) if is_set else None)
+
+
+def lockinfo(root: XmlElement, *, infinite: bool, seconds: int) -> LockWish:
+    """:param infinite: what Depth says. :param seconds: what Timeout says.
+
+    :raises BadRequest: it is no lockinfo, or wishes for something else than a write lock.
+    """
+    check_root(root, "lockinfo")
+    parts = {child.tag: child for child in children(root)}
+    scope = _only(parts.get(dav("lockscope")), "lockscope")
+    kind = _only(parts.get(dav("locktype")), "locktype")
+    if kind != dav("write") or scope not in {dav("exclusive"), dav("shared")}:
+        raise BadRequest(reason="a lock is a write lock, exclusive or shared")
+    owner = parts.get(dav("owner"))
+    text = "" if owner is None else element_text(owner)
+    if len(text.encode()) > MAX_VALUE_BYTES:
+        raise TooLarge(limit=MAX_VALUE_BYTES)
+    return LockWish(scope == dav("exclusive"), infinite, text, seconds)
+
+
+def _only(element: XmlElement | None, name: str) -> str:
+    inside = [] if element is None else children(element)
+    if len(inside) != 1:
+        raise BadRequest(reason=f"a lockinfo needs one {name}")
+    return str(inside[0].tag)

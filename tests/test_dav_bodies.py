@@ -1,0 +1,118 @@
+"""The bodies of PROPFIND, PROPPATCH, MKCOL and LOCK: what they ask for, and which make no sense."""
+
+from __future__ import annotations
+
+from lxml import etree
+from twisted.trial.unittest import SynchronousTestCase
+
+from pigpen.dav.bodies import Asked, lockinfo, mkcol, propertyupdate, propfind
+from pigpen.dav.xml import XmlElement
+from pigpen.errors import BadRequest, TooLarge
+from pigpen.http.namespace import LockWish, Property
+
+
+def xml(text: str) -> XmlElement:
+    return etree.fromstring(text)
+
+
+def body(root: str, inside: str) -> XmlElement:
+    return xml(f'<D:{root} xmlns:D="DAV:" xmlns:x="u">{inside}</D:{root}>')
+
+
+class PropfindTests(SynchronousTestCase):
+    def test_kinds(self) -> None:
+        """Each form of RFC 4918 9.1 is understood, and what is unknown is passed over."""
+        for inside, asked in (
+            ("<D:allprop/>", Asked(all=True)),
+            ("<D:propname/>", Asked(names_only=True)),
+            ("<x:other/><D:prop/>", Asked()),
+            ("<D:prop><D:a/><x:b>1</x:b><c/><!-- d --></D:prop>",
+             Asked((("DAV:", "a"), ("u", "b"), ("", "c")))),
+            ("<D:prop><x:b/><x:b/></D:prop>", Asked((("u", "b"),))),
+            ("<D:allprop/><D:include><x:b/></D:include>", Asked((("u", "b"),), all=True)),
+        ):  # fmt: skip
+            self.assertEqual(propfind(body("propfind", inside)), asked)
+        self.assertEqual(propfind(None), Asked(all=True))
+
+    def test_refused(self) -> None:
+        """Another root, nothing asked for, or two things at once: 400."""
+        for root in (
+            xml("<propfind><allprop/></propfind>"),
+            body("propertyupdate", "<D:allprop/>"),
+            body("propfind", ""),
+            body("propfind", "<x:prop/>"),
+            body("propfind", "<D:allprop/><D:propname/>"),
+            body("propfind", "<D:allprop/><D:prop><x:a/></D:prop>"),
+        ):
+            self.assertRaises(BadRequest, propfind, root)
+
+
+class UpdateTests(SynchronousTestCase):
+    def test_document_order(self) -> None:
+        """Setting and removing keep the order in which they were written (RFC 4918 9.2)."""
+        root = body(
+            "propertyupdate",
+            "<D:remove><D:prop><x:a/></D:prop></D:remove><x:what/>"
+            "<D:set><D:prop><x:a>1</x:a><b/></D:prop></D:set>"
+            "<D:remove><D:prop><b>gone</b></D:prop></D:remove>",
+        )
+        self.assertEqual(
+            propertyupdate(root),
+            (
+                Property("u", "a"),
+                Property("u", "a", '<x:a xmlns:x="u">1</x:a>'),
+                Property("", "b", "<b/>"),
+                Property("", "b"),
+            ),
+        )
+
+    def test_refused(self) -> None:
+        """No body, another root, and nothing to do are 400."""
+        for root in (None, body("propfind", "<D:set/>"), body("propertyupdate", "<x:set/>")):
+            self.assertRaises(BadRequest, propertyupdate, root)
+
+    def test_mkcol(self) -> None:
+        """MKCOL sets properties and removes none (RFC 5689 3)."""
+        root = body("mkcol", "<D:set><D:prop><x:a/></D:prop></D:set>")
+        self.assertEqual(mkcol(root), (Property("u", "a", '<x:a xmlns:x="u"/>'),))
+        self.assertRaises(BadRequest, mkcol, body("mkcol", "<D:remove/>"))
+
+
+class LockInfoTests(SynchronousTestCase):
+    def wish(self, inside: str) -> LockWish:
+        return lockinfo(body("lockinfo", inside), infinite=False, seconds=9)
+
+    def test_wishes(self) -> None:
+        """Scope and owner are as sent; depth and time come from the header."""
+        shared = "<D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype>"
+        self.assertEqual(self.wish(shared), LockWish(False, False, "", 9))
+        wish = self.wish(
+            "<D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope>"
+            "<D:owner><D:href>http://a/</D:href> &amp; more</D:owner>"
+        )
+        owner = '<D:owner xmlns:D="DAV:"><D:href>http://a/</D:href> &amp; more</D:owner>'
+        self.assertEqual(wish, LockWish(True, False, owner, 9))
+
+    def test_refused(self) -> None:
+        """A lock of no known kind is 400."""
+        scope, kind = "<D:lockscope>{}</D:lockscope>", "<D:locktype>{}</D:locktype>"
+        write, exclusive = "<D:write/>", "<D:exclusive/>"
+        for inside in (
+            "",
+            scope.format(exclusive),
+            kind.format(write),
+            scope.format("") + kind.format(write),
+            scope.format("<x:own/>") + kind.format(write),
+            scope.format(exclusive) + kind.format("<D:read/>"),
+            scope.format(exclusive + "<D:shared/>") + kind.format(write),
+        ):
+            self.assertRaises(BadRequest, self.wish, inside)
+        self.assertRaises(BadRequest, lockinfo, xml("<lockinfo/>"), infinite=True, seconds=1)
+
+    def test_large_owner(self) -> None:
+        """An owner that is kept in over 64 KiB is 413."""
+        whole = (
+            "<D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope>"
+            f"<D:owner>{'>' * 20_000}</D:owner>"
+        )
+        self.assertRaises(TooLarge, self.wish, whole)
