@@ -157,6 +157,9 @@ class Env(Protocol):
     def wall(self) -> float:
         """Seconds since 1970: for timestamps, never for limits."""
 
+    def descriptors(self) -> int:
+        """How many files and sockets this process may have open at once."""
+
     def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run where blocking is allowed. Cancelling the Deferred does not stop the function."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import MultiService
@@ -33,7 +34,7 @@ from pigpen.env import Env
 from pigpen.errors import ConfigError, PigpenError
 from pigpen.http.message import Handler
 from pigpen.web.client import HttpClient
-from pigpen.web.server import HttpFactory
+from pigpen.web.server import HttpFactory, ServerLimits
 from pigpen.web.tls import self_signed_pin, tls_factory
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class PartService(MultiService):
         self._client = client
         self._listen = listen
         self._fatal = fatal
-        self._factory = HttpFactory(env, part.handler)
+        self._factory = HttpFactory(env, part.handler, limits_for(env.descriptors()))
         self._port: IListeningPort | None = None
         self._starting: Deferred[None] | None = None
         self.part = part
@@ -172,6 +173,13 @@ class RedirectService(PartService):
 
 class GatewayService(PartService):
     """The cloud for programs on this machine."""
+
+
+def limits_for(descriptors: int) -> ServerLimits:
+    """The server's, where the process may open this many files and sockets: a client can need a
+    file and a connection elsewhere too, and solo has three servers."""
+    usual = ServerLimits()
+    return replace(usual, connections=max(1, min(usual.connections, descriptors // 4)))
 
 
 def end(failure: Failure, fatal: Fatal) -> None:

@@ -7,7 +7,9 @@ import errno
 import fcntl
 import os
 import random
+import resource
 import stat
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,16 +23,20 @@ from twisted.internet.endpoints import (
     TCP6ClientEndpoint,
     serverFromString,
 )
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.threads import deferToThreadPool
+from twisted.protocols.policies import WrappingFactory
+from zope.interface import implementer
 
 from pigpen.env import Disk, Entry, Env, File, OpenFile, Space
 from pigpen.syncing import Syncers
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import (
+        IAddress,
+        IListeningPort,
         IReactorTime,
         IStreamClientEndpoint,
-        IStreamServerEndpoint,
     )
 
 P = ParamSpec("P")
@@ -40,6 +46,8 @@ T = TypeVar("T")
 DISK_THREADS = 32
 #: fsyncs of one batch that wait at once
 SYNC_THREADS = 8
+#: connections taken in one turn, or twice as many
+ACCEPTS = 20
 
 _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -49,11 +57,12 @@ class SystemEnv:
 
     def __init__(self, reactor: Any, *, ours: bool = True) -> None:
         """:param reactor: any reactor. :param ours: its clock is made monotonic, as a stepped wall
-        clock would otherwise stop or fire every timer. Where others have timers already, that would
-        stop theirs: then False."""
+        clock would otherwise stop or fire every timer, and this process may open as many files as
+        the system lets it. Where others have timers already, that would stop theirs: then False."""
         if ours:
             reactor.seconds = time.monotonic
             reactor.suggestThreadPoolSize(DISK_THREADS)
+            _allow_descriptors()
         self._reactor = reactor
         self.random: random.Random = random.SystemRandom()
         self.disk: Disk = SystemDisk(self)
@@ -66,6 +75,10 @@ class SystemEnv:
     def wall(self) -> float:
         return time.time()
 
+    def descriptors(self) -> int:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
     def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         return deferToThreadPool(
             self._reactor, self._reactor.getThreadPool(), function, *args, **kwargs
@@ -73,7 +86,7 @@ class SystemEnv:
 
     def server_endpoint(self, description: str) -> IStreamServerEndpoint:
         endpoint: IStreamServerEndpoint = serverFromString(self._reactor, description)  # type: ignore[no-untyped-call]
-        return endpoint
+        return _PacedEndpoint(endpoint)
 
     def client_endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
         # an address needs no resolver and none of its waits between addresses
@@ -83,6 +96,39 @@ class SystemEnv:
             return TCP6ClientEndpoint(self._reactor, host, port, timeout=30)  # type: ignore[no-untyped-call]
         # the deadline is `web.client`'s, over all addresses of the name
         return HostnameEndpoint(self._reactor, host, port, timeout=30)
+
+
+@implementer(IStreamServerEndpoint)
+class _PacedEndpoint:
+    """Accepts few connections a turn. Twisted takes ever more of a crowd at once; those ended to
+    make room keep their descriptors until the next turn, and then there would be none left."""
+
+    def __init__(self, endpoint: IStreamServerEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def listen(self, factory: Any) -> Deferred[Any]:
+        paced = _PacedFactory(factory)  # type: ignore[no-untyped-call]
+        return self._endpoint.listen(paced).addCallback(paced.listens)
+
+
+class _PacedFactory(WrappingFactory):
+    """Keeps its port's number of accepts down: Twisted adds 20 after each turn that used all."""
+
+    noisy = False
+    port: Any
+
+    def logPrefix(self) -> str:
+        prefix: str = self.wrappedFactory.logPrefix()
+        return prefix
+
+    def listens(self, port: IListeningPort) -> IListeningPort:
+        self.port = port
+        self.port.numberAccepts = ACCEPTS
+        return port
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        self.port.numberAccepts = ACCEPTS
+        return self.wrappedFactory.buildProtocol(addr)
 
 
 class SystemFile:
@@ -241,6 +287,13 @@ class SystemDisk:
             os.close(descriptor)
             raise
         return SystemOpenFile(descriptor)
+
+
+def _allow_descriptors() -> None:
+    """The soft limit is low for the sake of programs that use select(); this is none."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS has another limit below this one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _open_regular(path: str, flags: int) -> int:

@@ -67,6 +67,12 @@ class PartServiceTests(SynchronousTestCase):
 
         return Deferred.fromCoroutine(ask())
 
+    def test_few_descriptors(self) -> None:
+        """Where few files may be open, fewer clients are served at once, and at least one."""
+        for descriptors, connections in ((10**6, 1000), (256, 64), (3, 1)):
+            limits = services.limits_for(descriptors)
+            self.assertEqual(limits.connections, connections)
+
     def test_up_and_down(self) -> None:
         """It answers while it runs, and nothing is left when it has stopped."""
         self.service.startService()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import resource
 import subprocess
 import sys
 from unittest import skipIf
@@ -346,7 +347,11 @@ class SystemEnvTests(SynchronousTestCase):
     def test_env(self) -> None:
         """The real Env: a monotonic clock, a random source fit for secrets, many threads."""
         reactor = FakeReactor()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard - 1, hard))
         env: Env = SystemEnv(reactor)
+        self.assertEqual(env.descriptors(), hard)
         self.assertIs(env.clock, reactor)
         self.assertIsInstance(env.random, random.SystemRandom)
         self.assertGreaterEqual(reactor.threads, 16)
@@ -357,7 +362,8 @@ class SystemEnvTests(SynchronousTestCase):
     def test_endpoints(self) -> None:
         """Descriptions are Twisted's; a bad one is an error at once."""
         env = SystemEnv(FakeReactor())
-        self.assertIn("2573", repr(vars(env.server_endpoint("tcp:2573:interface=127.0.0.1"))))
+        endpoint = vars(env.server_endpoint("tcp:2573:interface=127.0.0.1"))["_endpoint"]
+        self.assertIn("2573", repr(vars(endpoint)))
         self.assertRaises(ValueError, env.server_endpoint, "nonsense:1")
         self.assertIn("example", repr(env.client_endpoint("example.org", 80)))
 

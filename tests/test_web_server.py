@@ -5,13 +5,16 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.http.body import BytesBody
 from pigpen.http.message import Response
 from tests.fake_web import (
     GET,
     Held,
     Recorder,
     Server,
+    answering,
     responses,
+    statuses,
 )
 
 
@@ -19,9 +22,9 @@ class ConnectionTests(SynchronousTestCase):
     """How many may come."""
 
     def test_too_many_connections(self) -> None:
-        """Over the limit, in all or of one address or IPv6 /64, a connection is closed at once; a
-        closed one makes room; loopback is exempt from the second limit."""
-        server = Server(Recorder(), connections=6, connections_per_address=2)
+        """Over the limit of one address or IPv6 /64 a connection is closed at once; a closed one
+        makes room; loopback is exempt."""
+        server = Server(Recorder(), connections_per_address=2)
         first = server.connect("192.0.2.1")
         self.assertFalse(server.connect("192.0.2.1").closed)
         self.assertTrue(server.connect("192.0.2.1").closed)
@@ -32,7 +35,38 @@ class ConnectionTests(SynchronousTestCase):
         self.assertTrue(server.connect("2001:db8::3").closed)
         self.assertFalse(server.connect("127.0.0.1").closed)
         self.assertFalse(server.connect("127.0.0.1").closed)
-        self.assertTrue(server.connect("192.0.2.3").closed)
+        self.assertFalse(server.connect("127.0.0.1").closed)
+
+    def test_crowd(self) -> None:
+        """A crowd that asks for nothing keeps nobody out: for each newcomer the connection that
+        was used longest ago ends. Those with a request stay; if all have one, nobody is added."""
+        handler = Held()
+        server = Server(handler, connections=3)
+        used, busy, silent = (server.connect() for _ in range(3))
+        used.send(GET)
+        handler.waits.pop().callback(Response(200))
+        busy.send(GET)
+        silent.send(b"GET / HTTP/1.1\r\nX")
+        new = server.connect()
+        self.assertEqual([one.aborted for one in (used, busy, silent)], [False, False, True])
+        new.send(GET)
+        self.assertFalse(server.connect().closed)
+        self.assertTrue(used.aborted)
+        server.connect().send(GET)
+        self.assertTrue(server.connect().closed)
+        self.assertFalse(busy.aborted or new.aborted)
+        for wait in handler.waits:
+            wait.callback(Response(200))
+        self.assertEqual([statuses(one) for one in (busy, new)], [[200], [200]])
+        self.assertEqual(server.factory.connections, 3)
+
+    def test_crowd_that_does_not_read(self) -> None:
+        """Nobody's answer is cut off for a newcomer while it is on its way."""
+        server = Server(answering(Response(200, None, BytesBody(bytes(1000)))), connections=1)
+        slow = server.connect(room=100)
+        slow.send(GET)
+        self.assertTrue(server.connect().closed)
+        self.assertFalse(slow.aborted)
 
     def test_mapped_addresses(self) -> None:
         """An IPv4 address counts as itself where it comes by an IPv6 socket."""

@@ -79,6 +79,7 @@ class SimEnv:
         self.disk.boot(self)
         #: seconds the wall clock is wrong
         self.skew = 0.0
+        self.most_descriptors = 1_000_000
         #: threads' work that is not done yet
         self.threads = 0
         #: what this boot waits for; kept, so that a dead node's code is not woken by collection
@@ -92,6 +93,9 @@ class SimEnv:
 
     def wall(self) -> float:
         return WALL_START + self.world.clock.seconds() + self.skew
+
+    def descriptors(self) -> int:
+        return self.most_descriptors
 
     def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         """Run it in one go, some turns later; a killed node never hears the result."""

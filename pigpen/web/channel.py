@@ -261,6 +261,7 @@ class HttpChannel(Protocol):
             return
         self._stage = Stage.HEAD
         self._deadline = self.factory.now + self._limits.idle_seconds
+        self.factory.used(self)
         if self._input and not self._running:
             self._run()
 
@@ -315,6 +316,13 @@ class HttpChannel(Protocol):
         """Close now if idle; else after the response under way."""
         if self._stage is Stage.HEAD:
             self._close()
+
+    def give_way(self) -> bool:
+        """Close now if no request is here. :return: whether it does."""
+        if self._stage is not Stage.HEAD or self.outlet.blocked:
+            return False
+        self.abort()
+        return True
 
     # -- pace and time ----------------------------------------------------------------------------
 

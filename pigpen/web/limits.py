@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class ServerLimits:
     """What one server allows; a second is the resolution of every time."""
 
-    #: open at once; more are closed on accept
+    #: open at once; for one more the longest waiting without a request is closed, else it is itself
     connections: int = 1000
     #: of one IPv4 address or one IPv6 /64; loopback is exempt
     connections_per_address: int = 50

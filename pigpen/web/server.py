@@ -42,6 +42,7 @@ class HttpFactory(Factory):
         #: the clock at the last sweep: exact enough for limits of seconds
         self.now = 0.0
         self.draining = False
+        #: those that were used longest ago come first
         self._channels: dict[HttpChannel, None] = {}
         self._by_address: dict[str, int] = {}
         self._sweeper: IDelayedCall | None = None
@@ -58,12 +59,22 @@ class HttpFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> HttpChannel | None:  # type: ignore[override]
         """:return: None closes the connection: there are too many."""
-        if self.draining or len(self._channels) >= self.limits.connections:
+        if self.draining:
             return None
         group = _group(str(getattr(addr, "host", "")))
         if group and self._by_address.get(group, 0) >= self.limits.connections_per_address:
             return None
+        if len(self._channels) >= self.limits.connections and not self._make_room():
+            return None
         return HttpChannel(self)
+
+    def _make_room(self) -> bool:
+        """End the connection that has waited longest for a request: a crowd that asks for nothing
+        keeps nobody out who does.
+
+        :return: False: all are at work.
+        """
+        return any(channel.give_way() for channel in self._channels)
 
     def opened(self, channel: HttpChannel) -> float:
         """:return: now."""
@@ -75,6 +86,11 @@ class HttpFactory(Factory):
         if self._sweeper is None:
             self._sweeper = self.env.clock.callLater(SWEEP_SECONDS, self._sweep)
         return self.now
+
+    def used(self, channel: HttpChannel) -> None:
+        """It has answered a request."""
+        del self._channels[channel]
+        self._channels[channel] = None
 
     def lost(self, channel: HttpChannel) -> None:
         del self._channels[channel]

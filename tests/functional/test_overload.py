@@ -151,7 +151,8 @@ class DescriptorTests(SynchronousTestCase):
             self.assertEqual(cloud.put(f"film{number}", data), 201)
         crowd = [connect(part.port) for part in (cloud.coordinator, cloud.host) for _ in range(100)]
         try:
-            uploads = [self.upload(cloud, number, data) for number in range(20)]
+            (cloud.home / "data").write_bytes(data)
+            uploads = [self.upload(cloud, number) for number in range(20)]
             time.sleep(1)
         finally:
             for one in crowd:
@@ -169,13 +170,12 @@ class DescriptorTests(SynchronousTestCase):
             self.assertNotIn("Traceback", part.log())
             self.assertEqual(part.stop(), 0)
 
-    def upload(self, cloud: Cloud, number: int, data: bytes) -> subprocess.Popen[bytes]:
-        path = cloud.home / "data"
-        path.write_bytes(data)
+    def upload(self, cloud: Cloud, number: int) -> subprocess.Popen[bytes]:
         upload = subprocess.Popen(
             cloud.curl_command(
-                f"new{number}", "-T", str(path), "-o", os.devnull, "-w", "%{http_code}"
+                f"new{number}", "-T", "data", "-o", os.devnull, "-w", "%{http_code}"
             ),
+            cwd=cloud.home,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
