@@ -56,10 +56,8 @@ class Confirmation:
         :param data: the blob's bytes, if it is small."""
         if self._expected.write is None:
             return self.answered(None, written.sha256)
-        delivery = self.deliver(written, data)
-        if await self._tools.outbox.answer(delivery) is None:
-            return await self.late(written.sha256)
-        return self.answered(delivery.answer, written.sha256)
+        await self._tools.outbox.when_told(self.deliver(written, data))
+        return self.response(written.sha256) or await self.late(written.sha256)
 
     def deliver(self, written: Written, data: bytes | None) -> Delivery:
         """Hand the receipt to the outbox. The expectation must be of a write."""
@@ -78,6 +76,11 @@ class Confirmation:
         self._delivery = self._tools.outbox.add(receipt)
         self._delivery.on_answer = self._remember
         return self._delivery
+
+    def response(self, sha256: str) -> Response | None:
+        """What the client gets; None: the coordinator has not answered."""
+        answer = None if self._delivery is None else self._delivery.answer
+        return None if answer is None else self.answered(answer, sha256)
 
     async def late(self, sha256: str) -> Response:
         """The coordinator is silent: durable here, but not visible yet."""

@@ -203,6 +203,11 @@ class Folder:
             durable.remove(self.disk, self.part(blob))
         self.drop_note(blob)
 
+    def forget_part(self, blob: str) -> None:
+        """`drop_part`, as far as the disk lets us: the rest is the next sweep's."""
+        with contextlib.suppress(OSError):
+            self.drop_part(blob)
+
     # -- trash -------------------------------------------------------------------------------------
 
     def quarantine(self, blob: str, wall: float) -> None:

@@ -128,7 +128,7 @@ class Host:
         while self._uploads.running and self._env.clock.seconds() < ends:
             await sleep(self._env, min(0.1, seconds))
         for upload in list(self._uploads.running.values()):
-            upload.cut(Unavailable(reason="this host stops; go on elsewhere, or later"))
+            _ = upload.cut(Unavailable(reason="this host stops; go on elsewhere, or later"))
 
     async def _unlock(self) -> None:
         lock, self._lock = self._lock, None

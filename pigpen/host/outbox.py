@@ -137,15 +137,14 @@ class Outbox:
         if self._timer is None:
             self._timer = self._env.clock.callLater(SILENCE_SECONDS, self._look)
 
-    async def answer(self, delivery: Delivery) -> ReceiptAnswer | None:
-        """:return: None if its client must be told that there is none yet."""
+    async def when_told(self, delivery: Delivery) -> None:
+        """`tell`, as something to await."""
         waiter: Deferred[None] = Deferred()
         self.tell(delivery, lambda: waiter.callback(None))
         try:
             await waiter
         finally:
             delivery.tell = None
-        return delivery.answer
 
     def _look(self) -> None:
         """One timer for all that wait: each waits for the same time."""

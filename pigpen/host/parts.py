@@ -25,17 +25,17 @@ class Parts:
     ) -> None:
         self._env = env
         self._folder = folder
-        self._batches = Batches(env, folder)
+        self.batches = Batches(env, folder)
         self._room = room
         self._tasks = tasks
-        self._on_error = on_error
+        self.on_error = on_error
         self._waiting: dict[str, tuple[float, BlobWriter]] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def new(self, blob: str) -> BlobWriter:
-        return BlobWriter(self._env, self._folder, self._batches, blob, self._on_error)
+        return BlobWriter(self._env, self._folder, self.batches, blob, self.on_error)
 
     def restore(self, found: list[FoundPart]) -> None:
         """Take over what an earlier process left."""

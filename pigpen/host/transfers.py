@@ -5,6 +5,7 @@ from __future__ import annotations
 from pigpen.errors import Conflict
 from pigpen.host.downloads import Downloads
 from pigpen.host.expectations import Live
+from pigpen.host.small_uploads import small_upload
 from pigpen.host.uploads import OFFSET, Upload, UploadTools, current_offset
 from pigpen.http.answers import check_method, json_answer
 from pigpen.http.message import Handler, Headers, Request, Response
@@ -33,6 +34,9 @@ class TransferHandler:
 
     async def _put(self, uuid: str, live: Live, request: Request) -> Response:
         if request.method == "PUT":
+            small = small_upload(self._uploads, uuid, live, request)
+            if small is not None:
+                return await small.begin()
             return await Upload(self._uploads, uuid, live, request).answer()
         if request.method == "GET":
             return json_answer(200, live.state)

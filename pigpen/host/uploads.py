@@ -45,10 +45,10 @@ OFFSET = "Upload-Offset"
 class Running(Protocol):
     """An upload under way."""
 
-    def cut(self, error: PigpenError) -> bool:
-        """End the receiving and tell the client why. :return: False: there is no receiving."""
+    def cut(self, error: PigpenError) -> Deferred[None] | None:
+        """End the receiving and tell the client why.
 
-    def when_ended(self) -> Deferred[None]: ...
+        :return: fires when the upload is over; None: there is no receiving, it goes on."""
 
 
 @dataclass(slots=True)
@@ -70,8 +70,9 @@ class UploadTools:
         """The sender of an upload has come back: its old connection is dead, so what came over it
         is kept for the new one. One that has all its bytes goes on."""
         upload = self.running.get(blob)
-        if upload is not None and upload.cut(Conflict(reason="its sender came back")):
-            await upload.when_ended()
+        over = None if upload is None else upload.cut(Conflict(reason="its sender came back"))
+        if over is not None:
+            await over
 
 
 class Upload:
@@ -123,18 +124,14 @@ class Upload:
             self._receiving.cancel()
         self._confirmation.leave()
 
-    def cut(self, error: PigpenError) -> bool:
-        """End the receiving and tell the client why. :return: False: there is no receiving."""
+    def cut(self, error: PigpenError) -> Deferred[None] | None:
         if self._receiving is None:
-            return False
+            return None
+        waiter: Deferred[None] = Deferred()
+        self._waiters.append(waiter)
         if self._cut is None:
             self._cut = error
             self._receiving.cancel()
-        return True
-
-    def when_ended(self) -> Deferred[None]:
-        waiter: Deferred[None] = Deferred()
-        self._waiters.append(waiter)
         return waiter
 
     # -- before the first byte: nothing changes ----------------------------------------------------
@@ -303,7 +300,8 @@ def wanted_digest(fields: Headers, announced: str | None) -> str | None:
     """The SHA-256 the bytes must have, announced by the coordinator or the client."""
     if "Content-Range" in fields:  # RFC 9110 14.4: a part must not pass for the whole
         raise BadField(field="Content-Range", reason="send the whole, or use Upload-Offset")
-    sent = parse_digest(fields.get("Repr-Digest", ""))
+    field = fields.get("Repr-Digest")
+    sent = None if field is None else parse_digest(field)
     if sent is None or announced in {None, sent.hex()}:
         return announced or (sent.hex() if sent else None)
     raise DigestMismatch
@@ -317,3 +315,6 @@ def current_offset(parts: Parts, live: Live) -> int:
 def _wrong_offset(have: int) -> Response:
     problem = Problem("offset", f"go on at byte {have}, with Upload-Offset: {have}")
     return json_answer(409, problem, Headers({OFFSET: str(have)}))
+
+
+_is_running: type[Running] = Upload

@@ -237,8 +237,7 @@ class BlobWriter:
     def _remove(self) -> None:
         with contextlib.suppress(OSError):  # what cannot be closed or removed is the next sweep's
             self._close()
-        with contextlib.suppress(OSError):
-            self._folder.drop_part(self.blob)
+        self._folder.forget_part(self.blob)
 
     def _rehash(self) -> None:
         if self._written == self.offset:
