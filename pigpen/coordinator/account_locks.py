@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from pigpen.coordinator.catalog import locking
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.catalog.extras import lock_info
+from pigpen.coordinator.catalog.extras import lock_info, lock_of
 from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.terms import Query
@@ -57,4 +57,4 @@ def _first(tx: Transaction, principal: Principal) -> tuple[Principal, list[wire.
 
 def _page(tx: Transaction, principal: Principal, after: str) -> list[wire.LockInfo]:
     found = locking.all_locks(tx, principal, after)
-    return [lock_info(principal.login, root, lock) for root, lock in found]
+    return [lock_info(principal.login, lock_of(root, lock)) for root, lock in found]

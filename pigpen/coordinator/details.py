@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from pigpen.coordinator.catalog import locking, locks, properties
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.extras import lock_info
+from pigpen.coordinator.catalog.extras import lock_info, lock_of
 from pigpen.coordinator.catalog.locks import LockRow
 from pigpen.coordinator.catalog.namespace import change_properties, resolve
 from pigpen.coordinator.catalog.transaction import Transaction
@@ -72,7 +72,7 @@ class Details:
             return await self._unlock(request, login, key, query)
         when = when_of(request, query)
         covering = await self._entrance.read(request, login, _locks, key, when)
-        return json_answer(200, [lock_info(login, root, lock) for root, lock in covering])
+        return json_answer(200, [lock_info(login, lock_of(*one)) for one in covering])
 
     async def _patch(self, request: Request, login: str, key: Key, query: Query) -> Response:
         await self._entrance.read(request, login, _nothing)
@@ -86,12 +86,12 @@ class Details:
         if request.body.length == 0:
             seconds = _seconds(query)
             root, held = await self._entrance.write(request, login, _refresh, key, seconds, when)
-            return json_answer(200, lock_info(login, root, held))
+            return json_answer(200, lock_info(login, lock_of(root, held)))
         await self._entrance.read(request, login, _nothing)
         body = await read_json(request, LockBody, MAX_LOCK_BYTES)
         wish = LockWish(body.exclusive, body.infinite, body.owner, body.seconds)
         root, held, made = await self._entrance.write(request, login, _take, key, wish, when)
-        return json_answer(201 if made else 200, lock_info(login, root, held))
+        return json_answer(201 if made else 200, lock_info(login, lock_of(root, held)))
 
     async def _unlock(self, request: Request, login: str, key: Key, query: Query) -> Response:
         token = query.get("lock")

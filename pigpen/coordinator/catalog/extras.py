@@ -1,4 +1,4 @@
-"""Extras: properties and locks of each line of a listing, read by the same query (CLD-51)."""
+"""Extras: properties and locks of each member of a listing, read by the same query (CLD-51)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pigpen.coordinator.catalog.nodes import Node
 from pigpen.coordinator.catalog.transaction import Row, Transaction
 from pigpen.errors import BadRequest
 from pigpen.http.key import Key
-from pigpen.http.namespace import NOTHING, Want
-from pigpen.http.wire import API, ListLine, LockInfo, Property
+from pigpen.http.namespace import NOTHING, Lock, Property, Want
+from pigpen.http.wire import API, LockInfo
 
 # by number, as the query they go into has ?1 and ?2; json_array keeps them apart from each other
 _NAMES = (
@@ -49,11 +49,16 @@ def parse_want(text: str) -> Want:
     return Want(**dict.fromkeys(parts, True))
 
 
-def lock_info(login: str, root: Key, lock: LockRow) -> LockInfo:
+def lock_of(root: Key, row: LockRow) -> Lock:
     """:param root: where it was taken."""
+    return Lock(row.token, root, row.exclusive, row.infinite, row.principal, row.owner, row.expires)
+
+
+def lock_info(login: str, lock: Lock) -> LockInfo:
+    """A lock as the API tells of it."""
     return LockInfo(
         token=lock.token,
-        root=f"/{API}/{login}{root.to_path()}",
+        root=f"/{API}/{login}{lock.root.to_path()}",
         exclusive=lock.exclusive,
         infinite=lock.infinite,
         principal=lock.principal,
@@ -62,48 +67,55 @@ def lock_info(login: str, root: Key, lock: LockRow) -> LockInfo:
     )
 
 
-class Extras:
-    """Fills lines in."""
+#: properties and locks; None: not wanted
+Found = tuple[tuple[Property, ...] | None, tuple[Lock, ...] | None]
 
-    def __init__(self, tx: Transaction, login: str, want: Want) -> None:
+
+class Extras:
+    """Finds what is wanted of nodes."""
+
+    def __init__(self, tx: Transaction, want: Want) -> None:
         self._tx = tx
-        self._login = login
         self._want = want
 
-    def infinite(self, node_id: int) -> list[LockInfo]:
+    def infinite(self, node_id: int) -> tuple[Lock, ...]:
         """The locks that cover all members of a collection."""
-        return [one for one in self._covering(node_id) if one.infinite] if self._want.locks else []
+        if not self._want.locks:
+            return ()
+        return tuple(one for one in self._covering(node_id) if one.infinite)
 
-    def add(self, line: ListLine, row: Row, key: Key, inherited: list[LockInfo]) -> int:
-        """Fill a line in from what `columns` read.
-
-        :param key: of what the line is about. :return: about how many bytes that added.
-        """
+    def of_row(self, row: Row, key: Key, inherited: tuple[Lock, ...]) -> Found:
+        """What `columns` read. :param key: of what the row is about."""
         found, held = row
+        properties_found: tuple[Property, ...] | None = None
         if found is not None:
-            line.properties = [Property(*one) for one in sorted(_decode_properties(found))]
-        if held is not None:
-            line.locks = [self._lock(key, one) for one in sorted(_decode_locks(held))] + inherited
-        return len(found or "") + len(held or "")
+            properties_found = ()
+            if found != "[]":
+                properties_found = tuple(
+                    Property(*one) for one in sorted(_decode_properties(found))
+                )
+        if held is None:
+            return properties_found, None
+        if held == "[]":
+            return properties_found, inherited
+        own = tuple(_lock(key, one) for one in sorted(_decode_locks(held)))
+        return properties_found, own + inherited
 
-    def add_own(self, line: ListLine, node: Node) -> None:
-        """Fill the line of a listing's own key in."""
+    def of_node(self, node: Node) -> Found:
+        """What is wanted of one node."""
         want = self._want
+        found: tuple[Property, ...] | None = None
         if want.properties or want.names:
-            found = properties.read(self._tx, node.id)
+            found = tuple(properties.read(self._tx, node.id))
             if not want.properties:
-                found = [Property(one.namespace, one.name) for one in found]
-            line.properties = found
-        if want.locks:
-            line.locks = self._covering(node.id)
+                found = tuple(Property(one.namespace, one.name) for one in found)
+        return found, self._covering(node.id) if want.locks else None
 
-    def _covering(self, node_id: int) -> list[LockInfo]:
+    def _covering(self, node_id: int) -> tuple[Lock, ...]:
         covering = locks.covering(self._tx, node_id)
-        return [
-            lock_info(self._login, locks.key_of(self._tx, one.node_id), one) for one in covering
-        ]
+        return tuple(lock_of(locks.key_of(self._tx, one.node_id), one) for one in covering)
 
-    def _lock(self, key: Key, row: tuple[str, int, int, int, str, str, int]) -> LockInfo:
-        token, node_id, infinite, exclusive, principal, owner, expires = row
-        lock = LockRow(token, node_id, bool(infinite), bool(exclusive), principal, owner, expires)
-        return lock_info(self._login, key, lock)
+
+def _lock(key: Key, row: tuple[str, int, int, int, str, str, int]) -> Lock:
+    token, _, infinite, exclusive, principal, owner, expires = row
+    return Lock(token, key, bool(exclusive), bool(infinite), principal, owner, expires)
