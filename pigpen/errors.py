@@ -26,7 +26,13 @@ class PigpenError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence for the user: the docstring with the facts filled in."""
+        """The sentence for the user: the docstring with the facts filled in.
+
+        Fact ``said``: the sentence of a service further away, which knows better.
+        """
+        said = self.facts.get("said")
+        if isinstance(said, str):
+            return said
         text = " ".join(inspect.cleandoc(self.__doc__ or "").split())
         return text.format_map(self.facts)
 

@@ -9,14 +9,17 @@ reads to a clean end has what was stored (CLD-46).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 from twisted.logger import Logger
 
 from pigpen.client.attempts import Attempts
 from pigpen.client.batches import Batches
+from pigpen.client.nodes import inline_offer, place_of
 from pigpen.client.session import MAX_ANSWER_BYTES, Session, refusal
 from pigpen.client.writes import retry_after
 from pigpen.errors import (
@@ -31,51 +34,59 @@ from pigpen.errors import (
 )
 from pigpen.http import wire
 from pigpen.http.answers import NDJSON
-from pigpen.http.body import Body, BytesBody, StreamBody, read_all
-from pigpen.http.fields import parse_date, parse_digest
+from pigpen.http.body import BaseBody, Body, BytesBody, StreamBody, read_all
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 from pigpen.http.ranges import ByteRange, parse_content_range
 
+#: hashed between two chunks: less than a millisecond's work
+FEW_BYTES: Final = 256 * 1024
+
 
 async def open_download(session: Session, key: Key, conditions: Headers | None = None) -> Download:
-    """Ask for the version that a key names now.
+    """Ask for the version that a key names now, until a host that has it can be reached.
 
     :raises Refused: there is none, or a condition does not hold. :raises NoAnswer: see `Sender`.
     """
     attempts = Attempts(session.env)
     while True:
         try:
-            answer = await _ask(session, key, conditions)
-            break
+            return await ask_download(Wanted(session, key), conditions)
         except Refused as error:
             if error.facts["status"] != 503:
                 raise
             await attempts.again(error, retry_after(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be read. ``query``: beside what asks for the JSON form."""
+
+    session: Session
+    key: Key
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    async def ask(self, conditions: Headers | None = None) -> Response:
+        headers = conditions.copy() if conditions is not None else Headers()
+        query = {"redirect": "false", **self.query}
+        return await self.session.call("GET", self.key, query, headers=headers)
+
+
+async def ask_download(wanted: Wanted, conditions: Headers | None = None) -> Download:
+    """Ask once for the version that a key names now. :raises: as `open_download`."""
+    answer = await wanted.ask(conditions)
     if answer.headers.get("Content-Type", "").startswith(NDJSON):
         await answer.body.aclose()
-        message = f"{key} is a collection; `pigpen ls {key}` shows what is in it."
+        message = f"{wanted.key} is a collection; `pigpen ls {wanted.key}` shows what is in it."
         raise Refused(message=message, status=409, code="collection")
+    place = place_of(answer, wanted.key)
     if "ETag" in answer.headers:  # so small that it came at once
-        offer, data = await _inline(answer)
-        return Download(session, key, offer, data)
-    return Download(session, key, await session.read(answer, wire.DownloadOffer))
-
-
-async def _ask(session: Session, key: Key, conditions: Headers | None) -> Response:
-    headers = conditions.copy() if conditions is not None else Headers()
-    return await session.call("GET", key, {"redirect": "false"}, headers=headers)
-
-
-async def _inline(answer: Response) -> tuple[wire.DownloadOffer, bytes]:
-    data = await read_all(answer.body, MAX_ANSWER_BYTES)
-    said = parse_digest(answer.headers.get("Repr-Digest", ""))
-    if said != hashlib.sha256(data).digest():
-        raise WrongContent(reason="its SHA-256 is another than the coordinator's")
-    modified = parse_date(answer.headers.get("Last-Modified", "")) or 0
-    content_type = answer.headers.get("Content-Type", "application/octet-stream")
-    etag = answer.headers["ETag"]
-    return wire.DownloadOffer(len(data), etag, said.hex(), content_type, modified * 1000, []), data
+        data = await read_all(answer.body, MAX_ANSWER_BYTES)
+        offer = inline_offer(answer, len(data))
+        if offer.digest != hashlib.sha256(data).hexdigest():
+            raise WrongContent(reason="its SHA-256 is another than the coordinator's")
+        return Download(wanted, place, offer, data)
+    return Download(wanted, place, await wanted.session.read(answer, wire.DownloadOffer))
 
 
 class Download:
@@ -84,15 +95,22 @@ class Download:
     log = Logger()
 
     def __init__(
-        self, session: Session, key: Key, offer: wire.DownloadOffer, data: bytes | None = None
+        self, wanted: Wanted, place: Key, offer: wire.DownloadOffer, data: bytes | None = None
     ) -> None:
-        """:param data: all the bytes, where they came with the answer."""
-        self._session = session
-        self._key = key
+        """:param place: the key as it is stored. :param data: all the bytes, where they came with
+        the answer."""
+        self._wanted = wanted
+        self._session = wanted.session
+        self.place = place
         self.offer = offer
         self._data = data
         self._sources = sorted(offer.sources, key=lambda source: source.pri)
-        self._attempts = Attempts(session.env)
+        self._attempts = Attempts(wanted.session.env)
+
+    @property
+    def sources(self) -> tuple[wire.Source, ...]:
+        """The hosts that have it, the best first."""
+        return tuple(self._sources)
 
     def body(
         self, part: ByteRange | None = None, on_bytes: Callable[[int], None] = lambda _: None
@@ -112,6 +130,20 @@ class Download:
             return StreamBody(self._chunks(part), part.length)
         return StreamBody(self._checked(on_bytes), self.offer.length)
 
+    async def begun(self, part: ByteRange | None = None) -> Body:
+        """As `body`, when it begins to come: what `body` would raise at first is raised here."""
+        body = self.body(part)
+        if isinstance(body, BytesBody):
+            return body
+        begun = False
+        try:
+            first = await anext(body)
+            begun = True
+        finally:
+            if not begun:
+                await body.aclose()
+        return BegunBody(first, body)
+
     async def _checked(self, on_bytes: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
         digest = hashlib.sha256()
 
@@ -120,11 +152,16 @@ class Download:
                 digest.update(chunk)
 
         hashing = Batches(self._session.env, work)
+        # a few take less time than asking a thread
+        few = self.offer.length <= FEW_BYTES
         held = b""
         size = 0
         async with aclosing(self._chunks(ByteRange(0, self.offer.length - 1))) as chunks:
             async for chunk in chunks:
-                await hashing.put(chunk, len(chunk))
+                if few:
+                    digest.update(chunk)
+                else:
+                    await hashing.put(chunk, len(chunk))
                 size += len(chunk)
                 on_bytes(size)
                 if held:
@@ -144,7 +181,7 @@ class Download:
             except (NoAnswer, Refused) as error:
                 await self._drop(source, error)
                 continue
-            body = StreamBody(_pieces(answer.body), part.last - position + 1)
+            body = StreamBody(pieces(answer.body), part.last - position + 1)
             try:
                 async for chunk in body:
                     self._attempts.progress()
@@ -189,7 +226,7 @@ class Download:
         while not self._sources:
             conditions = Headers({"If-Match": self.offer.etag})
             try:
-                answer = await _ask(self._session, self._key, conditions)
+                answer = await self._wanted.ask(conditions)
                 offer = await self._session.read(answer, wire.DownloadOffer)
             except (NoAnswer, Refused) as error:
                 await self._pause(error)
@@ -217,10 +254,32 @@ class Download:
             await self._attempts.again(error, retry_after(error))
 
 
-async def _pieces(body: Body) -> AsyncGenerator[bytes, None]:
+async def pieces(body: Body) -> AsyncGenerator[bytes, None]:
     """A body as a generator, which `StreamBody` holds to a length."""
     try:
         async for chunk in body:
             yield chunk
     finally:
         await body.aclose()
+
+
+class BegunBody(BaseBody):
+    """A body whose first chunk was taken already."""
+
+    __slots__ = ("_first", "_rest", "length")
+
+    def __init__(self, first: bytes, rest: Body) -> None:
+        self.length = rest.length
+        self._first: bytes | None = first
+        self._rest = rest
+
+    async def __anext__(self) -> bytes:
+        first, self._first = self._first, None
+        return await anext(self._rest) if first is None else first
+
+    async def aclose(self) -> None:
+        self._first = None
+        await self._rest.aclose()
+
+
+_is_body: type[Body] = BegunBody

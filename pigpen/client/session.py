@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -22,7 +23,8 @@ T = TypeVar("T")
 
 #: the largest answer in JSON that a coordinator has reason to give
 MAX_ANSWER_BYTES = 1024 * 1024
-MAX_LINE_BYTES = 64 * 1024
+#: a line of a listing: a node may have 1 MiB of properties, and JSON writes some bytes as six
+MAX_LINE_BYTES = 8 * 1024 * 1024
 
 _ACCESS_KEY = re.compile(r"[!-~]{1,1000}")
 
@@ -69,6 +71,12 @@ class Session:
         self._login = account.login
         return account
 
+    async def login(self) -> str:
+        """Whose paths these are: asked once of the coordinator, if it was not given."""
+        if self._login is None:
+            return (await self.account()).login
+        return self._login
+
     async def new_key(self, label: str) -> wire.MadeKey:
         body = BytesBody(wire.encode(wire.NewKey(label=label)))
         headers = Headers({"Content-Type": JSON})
@@ -92,8 +100,14 @@ class Session:
         query = {"depth": depth} | ({"after": after} if after is not None else {})
         headers = Headers({"Accept": NDJSON})
         answer = await self.call("GET", Key(key.names, True), query, headers=headers)
+        async with aclosing(self.lines(answer.body)) as lines:
+            async for line in lines:
+                yield line
+
+    async def lines(self, body: Body) -> AsyncGenerator[wire.ListLine, None]:
+        """Read the listing in the body of an answer. :raises BadAnswer: as `list`."""
         try:
-            async for line in _lines(answer.body):
+            async for line in _lines(body):
                 if line.startswith(b'{"end"'):
                     end = self._decode(line, wire.ListEnd)
                     if end.next is not None:
@@ -102,7 +116,15 @@ class Session:
                 yield self._decode(line, wire.ListLine)
             raise BadAnswer(peer=self.coordinator, reason="the listing was cut; try again")
         finally:
-            await answer.body.aclose()
+            await body.aclose()
+
+    async def line(self, answer: Response) -> wire.ListLine:
+        """The one line of a listing of depth 0. :raises BadAnswer: as `list`."""
+        data = await read_all(answer.body, MAX_LINE_BYTES)
+        first, _, rest = data.partition(b"\n")
+        if not rest.startswith(b'{"end"'):
+            raise BadAnswer(peer=self.coordinator, reason="the listing was cut; try again")
+        return self._decode(first, wire.ListLine)
 
     async def call(
         self,
@@ -117,9 +139,7 @@ class Session:
 
         :raises Refused: any other answer. :raises NoAnswer: see `Sender`.
         """
-        if self._login is None:
-            await self.account()
-        path = f"/api/{self._login}{key.to_path()}"
+        path = f"/{wire.API}/{await self.login()}{key.to_path()}"
         if query:
             path += "?" + urlencode(query)
         return await self._call(method, path, headers=headers, body=body)
@@ -166,6 +186,8 @@ async def refusal(answer: Response, peer: str) -> Refused:
         status=answer.status,
         code=problem.error,
         retry_after=int(retry) if re.fullmatch("[0-9]{1,6}", retry) else None,
+        roots=tuple(problem.roots),
+        allow=answer.headers.get("Allow", ""),
     )
 
 

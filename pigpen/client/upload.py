@@ -9,9 +9,8 @@ Begin again needs byte 0: a file has it, a pipe only for the first few MiB.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -61,19 +60,24 @@ class Upload:
         data: Input,
         headers: Headers | None = None,
         on_bytes: Callable[[int], None] = lambda _: None,
+        *,
+        query: Mapping[str, str] | None = None,
     ) -> None:
         """:param headers: Content-Type and conditions. :param on_bytes: told how many bytes the
-        host has been sent, each time it changes."""
+        host has been sent, each time it changes. :param query: how the key is looked up."""
         self._session = session
         self._key = key
         self._input = data
         self._headers = Headers() if headers is None else headers
+        self._query = query
         self._on_bytes = on_bytes
         self._attempts = Attempts(session.env)
         self._digest = RunningDigest()
         self._hashing = Batches(session.env, self._hash)
         self._sending: WatchedBody | None = None
         self._write = self._new_write(random_id(session.env))
+        #: the coordinator may have heard of it
+        self.begun = False
 
     async def run(self) -> wire.Stored:
         """Store it. :return: only when it is durable and visible.
@@ -96,6 +100,23 @@ class Upload:
             if isinstance(result, wire.Stored):
                 return result
             offer = result
+
+    @property
+    def size(self) -> int:
+        """Of what was stored, in bytes."""
+        return self._digest.size
+
+    async def sha256(self) -> bytes | None:
+        """Of what was stored; None if not all of it passed through here."""
+        await self._hashing.flush()
+        return self._digest.value if self._digest.complete else None
+
+    async def give_up(self) -> None:
+        """End the write, unless it is stored: its part and its room are given back.
+
+        :raises NoAnswer: the coordinator cannot be told; it ends by itself in a day.
+        """
+        await self._write.abandon()
 
     # -- small ------------------------------------------------------------------------------------
 
@@ -120,7 +141,9 @@ class Upload:
         return None
 
     async def _put_small(self, data: bytes) -> wire.Stored:
-        sha256 = hashlib.sha256(data).digest()
+        self._digest.feed(0, data)
+        sha256 = self._digest.value
+        self.begun = True
         sent = False
         while True:
             try:
@@ -146,6 +169,7 @@ class Upload:
 
     async def _offer(self) -> wire.UploadOffer:
         """A place for byte 0 on, asked for until there is one; nothing is stored meanwhile."""
+        self.begun = True
         return await self._patiently(lambda: self._write.begin(self._input.length))
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -296,7 +320,7 @@ class Upload:
     # -- parts ------------------------------------------------------------------------------------
 
     def _new_write(self, write: str) -> Write:
-        return Write(self._session, self._key, write, self._headers)
+        return Write(self._session, self._key, write, self._headers, self._query)
 
     def _body(self, offset: int) -> WatchedBody:
         body = self._input.body(offset)

@@ -58,6 +58,11 @@ class RunningDigest:
     def value(self) -> bytes:
         return self._hash.digest()
 
+    @property
+    def size(self) -> int:
+        """How many bytes there were, those that were skipped too."""
+        return self._end
+
     def feed(self, offset: int, chunk: bytes) -> None:
         if offset > self._end:
             self.complete = False

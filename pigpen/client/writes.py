@@ -6,6 +6,8 @@ gets lost, asking for the id settles whether the version was stored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from pigpen.client.attempts import Attempts
@@ -14,7 +16,7 @@ from pigpen.env import sleep
 from pigpen.errors import NoAnswer, OutcomeUnknown, Refused
 from pigpen.http import wire
 from pigpen.http.body import BytesBody, read_all
-from pigpen.http.fields import format_digest
+from pigpen.http.fields import format_digest, parse_modified
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 
@@ -29,28 +31,37 @@ UNUSED = wire.WriteState("abandoned")
 class Write:
     """A write under one id."""
 
-    def __init__(self, session: Session, key: Key, write: str, headers: Headers) -> None:
-        """:param headers: Content-Type and conditions of the version to be."""
+    def __init__(
+        self,
+        session: Session,
+        key: Key,
+        write: str,
+        headers: Headers,
+        query: Mapping[str, str] | None = None,
+    ) -> None:
+        """:param headers: Content-Type and conditions of the version to be. :param query: how its
+        key is looked up."""
         self._session = session
         self.key = key
         self.id = write
         self._headers = headers
+        self._query = {"redirect": "false", **(query or {})}
 
     async def begin(self, length: int | None) -> wire.UploadOffer:
         """Ask where to put the bytes. :raises Refused: nowhere."""
         headers = self._with_id(length)
-        return await self._offer({"redirect": "false"}, headers)
+        return await self._offer(self._query, headers)
 
     async def resume(self) -> wire.UploadOffer:
         """Ask where to go on; ``offset`` says from which byte."""
-        return await self._offer({"redirect": "false", "write": self.id}, self._with_id(None))
+        return await self._offer({**self._query, "write": self.id}, self._with_id(None))
 
     async def put_small(self, data: bytes, sha256: bytes) -> wire.Stored:
         """Store a few bytes in the request itself."""
         headers = self._with_id(len(data))
-        headers["Repr-Digest"] = format_digest(sha256)
+        headers.setdefault("Repr-Digest", format_digest(sha256))
         answer = await self._session.call(
-            "PUT", self.key, {"redirect": "false"}, headers=headers, body=BytesBody(data)
+            "PUT", self.key, self._query, headers=headers, body=BytesBody(data)
         )
         return await stored(answer)
 
@@ -123,7 +134,8 @@ async def stored(answer: Response) -> wire.Stored:
         return msgspec.json.decode(data, type=wire.Stored)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         etag = answer.headers.get("ETag", "")
-        return wire.Stored(etag=etag, version="", replaced=answer.status != 201)
+        modified = parse_modified(answer.headers.get(wire.MODIFIED, ""))
+        return wire.Stored(etag, "", answer.status != 201, modified[0] if modified else None)
 
 
 def retry_after(error: Exception) -> object:

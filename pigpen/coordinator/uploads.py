@@ -3,6 +3,7 @@
 up to 4 KiB               stored in the catalog, at once
 Expect: 100-continue      307 to a host, before a body byte
 ?redirect=false           the same as JSON; what pigpen's own client uses
+  &check                  would it be stored now? 204, or the refusal
 any other                 the bytes pass through here
 """
 
@@ -131,6 +132,9 @@ class Uploads:
 
     async def _json(self, order: Order, query: Query) -> Response:
         length = order.wish.length
+        if "check" in query:
+            await self._entrance.read(order.request, order.login, _judge, order.wish)
+            return Response(204)
         data = await read_all(order.request.body, wire.INLINE_BYTES)
         if data or length == 0:
             if len(data) != length:
