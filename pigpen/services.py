@@ -73,6 +73,8 @@ class PartService(MultiService):
     """One part behind one port; `ready` fires when it has started."""
 
     log = Logger()
+    #: how its user chooses its port
+    port_option = "--port"
 
     def __init__(
         self, env: Env, part: Part, client: HttpClient, listen: Listen, fatal: Fatal
@@ -119,7 +121,7 @@ class PartService(MultiService):
         errors: list[Failure] = []
         _ = endpoint.listen(factory).addCallbacks(ports.append, errors.append)
         if errors:
-            raise _not_listening(listen, errors[0].value)
+            raise _not_listening(listen, errors[0].value, self.port_option)
         [self._port] = ports  # TCP listens at once
 
     def stopService(self) -> Deferred[None]:
@@ -275,9 +277,10 @@ def own_url(listen: Listen) -> str:
     return f"{scheme}://{name}:{listen.port}"
 
 
-def _not_listening(listen: Listen, error: BaseException | None) -> ConfigError:
+def _not_listening(listen: Listen, error: BaseException | None, option: str) -> ConfigError:
     reason = str(error)
     if isinstance(error, CannotListenError):
         reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
     where = f"{listen.interface} port {listen.port}"
-    return ConfigError(path=f"cannot listen on {where}", reason=f"{reason}; choose another --port")
+    reason = f"{reason}; choose another {option}"
+    return ConfigError(path=f"cannot listen on {where}", reason=reason)

@@ -88,9 +88,12 @@ class SoloService(MultiService):
             port=config.host_port,
         )
         lender = make_host(env, host, fatal)
+        lender.port_option = "--host-port"
         await self._run(lender)
         gateway = GatewayConfig(coordinator=url, access_key=key, port=config.gateway_port)
-        await self._run(make_gateway(env, gateway, fatal))
+        door = make_gateway(env, gateway, fatal)
+        door.port_option = "--gateway-port"
+        await self._run(door)
         own_file = os.path.join(self._folder, USER_FILE)
         kept = await env.in_thread(keep_for_user, env.disk, self._user_file, own_file, key, url)
         await lender.part.when_online()  # only then can something be stored
