@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from pigpen.env import Env
 
+log = Logger()
+
 
 class Options(usage.Options):
     """Of ``twistd pigpen``."""
@@ -135,7 +137,7 @@ def resource(reactor: Any = None, config: UserConfig | str | None = None) -> IRe
     session = Session(env, client, user.coordinator, user.accesskey, user.login)
     warning = exposure(user.coordinator)
     if warning is not None and not user.insecure:
-        Ending.log.warn("{risk}", risk=warning)
+        log.warn("{risk}", risk=warning)  # noqa: G010  # its only name in Twisted
     reactor.addSystemEventTrigger(
         "before", "shutdown", lambda: Deferred.fromCoroutine(client.close())
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, capturedLogs, formatEvent, globalLogPublisher
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
@@ -150,6 +150,15 @@ class ResourceTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, pigpen.resource, self.reactor)
         self.assertIn(".pigpen: no access key", error.message)
         self.assertRaises(ConfigError, pigpen.resource, self.reactor, "/nowhere.yaml")
+
+    def test_exposed(self) -> None:
+        """A coordinator whose bytes and key others could read: the site's log says so, once."""
+        config = UserConfig(accesskey="K", coordinator="http://192.0.2.1:2573")
+        with capturedLogs() as events:
+            pigpen.resource(self.reactor, config)
+        [event] = events
+        self.assertEqual((event["log_namespace"], event["log_level"].name), ("pigpen.tap", "warn"))
+        self.assertIn("192.0.2.1", formatEvent(event))
 
     def test_good_guest(self) -> None:
         """The program's own timers stay right, and the connections end with it."""
