@@ -25,7 +25,8 @@ from pigpen.options import (
 
 STATUS_HELP = """\
 Status at the end: 0 done; 1 failed or refused; 2 the command line or a configuration file is wrong;
-3 it is not known whether it was stored; 130 interrupted; 141 nobody read the output to its end."""
+3 it is not known whether it was stored; 129, 130, 143 ended by SIGHUP, SIGINT (Ctrl-C), SIGTERM;
+141 nobody read the output to its end."""
 
 #: the spellings of the first pigpen, and what they are now
 OLDER = {

@@ -314,8 +314,11 @@ class EndingTests(SynchronousTestCase):
             self.assertTrue(text.startswith("pigpen: "), text)
 
     def test_interrupted(self) -> None:
-        """Ctrl-C: 130, and it says so."""
-        self.assertEqual(self.judge(CancelledError(), [2]), (130, "pigpen: interrupted\n"))
+        """SIGHUP, Ctrl-C, SIGTERM: the status that shells give them and --help names."""
+        for number, status in ((1, 129), (2, 130), (15, 143)):
+            found = self.judge(CancelledError(), [number])
+            self.assertEqual(found, (status, "pigpen: interrupted\n"))
+            self.assertIn(str(status), command_options.STATUS_HELP)
 
     def test_pipe_closed(self) -> None:
         self.assertEqual(self.judge(BrokenPipeError()), (141, ""))

@@ -76,6 +76,19 @@ class LifeTests(SynchronousTestCase):
         self.assertEqual(path.read_text(), "accesskey: pp_other\n")
         self.assertIn("left as it is", self.solo.said)
 
+    def test_port_taken(self) -> None:
+        """Each of its ports can be taken: the sentence names the option that chooses another."""
+        port = self.solo.port
+        for option in ("--port", "--host-port", "--gateway-port"):
+            others = [f"{name}={free}" for name, free in self.ports_but(option)]
+            command = f"pigpen solo other {option}={port} {' '.join(others)}"
+            said = self.solo.run(command, status=1).stderr.decode()
+            self.assertIn(f"choose another {option}.\n", said)
+
+    def ports_but(self, option: str) -> list[tuple[str, int]]:
+        names = {"--port", "--host-port", "--gateway-port"} - {option}
+        return list(zip(sorted(names), free_ports(2), strict=True))
+
     def test_restart(self) -> None:
         """After a stop and after a kill everything is there."""
         run = self.run_
@@ -278,15 +291,19 @@ class SharedSoloTests(SynchronousTestCase):
         done = self.run_("pigpen get @/film | head -c 10", status=141)
         self.assertEqual((done.stdout, done.stderr), (BIG[:10], b""))
 
-    def test_ctrl_c(self) -> None:
-        """Ctrl-C in a download: 130, one line, and no file is left."""
+    def test_signals(self) -> None:
+        """Ctrl-C in a download: 130, one line, and no file is left. So with SIGTERM, SIGHUP."""
         self.run_("head -c 300000000 /dev/zero | pigpen put @/zeros")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self.interrupt(number)
+
+    def interrupt(self, number: int) -> None:
         get = self.popen("pigpen", "get", f"{self.at}/zeros", "file", stderr=subprocess.PIPE)
         assert get.stderr is not None
         while get.poll() is None and not list(self.folder.iterdir()):
             pass
-        get.send_signal(signal.SIGINT)
-        self.assertEqual(get.wait(30), 130)
+        get.send_signal(number)
+        self.assertEqual(get.wait(30), 128 + number)
         self.assertEqual(get.stderr.read(), b"pigpen: interrupted\n")
         get.stderr.close()
         self.assertEqual(list(self.folder.iterdir()), [])
