@@ -1,0 +1,49 @@
+"""litmus, the test suite for WebDAV servers: all of it, and no warning (DAV-150)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from tests.functional.processes import run
+from tests.functional.webdav import Face, WebDavCase, coordinator
+
+#: of Debian 12's litmus 0.13: basic, copymove, props, locks, http
+TESTS = {"basic": 16, "copymove": 13, "props": 30, "locks": 41, "http": 4}
+_SUMMARY = re.compile(r"summary for `(\w+)': of (\d+) tests run: (\d+) passed")
+
+
+class LitmusCase(WebDavCase):
+    """Runs litmus in a collection of the face."""
+
+    def check(self, face: Face) -> None:
+        self.needs("litmus")
+        command = ["litmus", "-k", face.url, *(face.login or ())]
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
+        )
+        said = done.stdout + done.stderr
+        assert not re.search("FAIL|WARNING|SKIP|skipped", said), said
+        found = {name: (int(ran), int(good)) for name, ran, good in _SUMMARY.findall(said)}
+        assert found == {name: (count, count) for name, count in TESTS.items()}, said
+
+
+class GatewayTests(LitmusCase):
+    def test_litmus(self) -> None:
+        """The gateway over the cloud."""
+        self.check(self.face)
+
+
+class CoordinatorTests(LitmusCase):
+    def make_face(self) -> Face:
+        return coordinator()
+
+    def test_litmus(self) -> None:
+        """The coordinator's own face, by Basic."""
+        self.check(self.face)
+
+    def test_wrong_key(self) -> None:
+        """A wrong key changes nothing, and the answer says how to log in."""
+        done = run("curl", "-sS", "-i", "-X", "MKCOL", "-u", "me:wrong", self.url + "x/")
+        assert b"401" in done.stdout.splitlines()[0], done.stdout
+        assert b"www-authenticate: basic" in done.stdout.lower(), done.stdout

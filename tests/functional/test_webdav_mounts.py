@@ -1,0 +1,135 @@
+"""The gateway as a disk: davfs2 and `rclone mount`, with real FUSE mounts (DAV-112, DAV-114)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from tests.functional.processes import run
+from tests.functional.webdav import WebDavCase
+
+FILE = bytes(range(256)) * 4096 * 5
+SECONDS = 30
+
+
+def is_mounted(path: Path) -> bool:
+    return f" {path} " in Path("/proc/mounts").read_text()
+
+
+class MountCase(WebDavCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.mount = self.folder / "m"
+        self.mount.mkdir()
+
+    def wait(self, mounted: bool) -> None:
+        ends = time.monotonic() + SECONDS
+        while is_mounted(self.mount) is not mounted:
+            assert time.monotonic() < ends, "the mount did not come or go"
+            time.sleep(0.05)
+
+    def sh(self, command: str) -> str:
+        """A shell's command line, in the mount."""
+        done = run("sh", "-euc", f"cd {self.mount}\n{command}")
+        assert done.returncode == 0, (command, done.stdout.decode(), done.stderr.decode())
+        return done.stdout.decode()
+
+
+class DavfsTests(MountCase):
+    """By name: reading folders fails on some kernels with every server (EINVAL)."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.needs("mount.davfs")
+        # its cache must be writable for its own group
+        cache = self.folder / "cache"
+        run("install", "-d", "-g", "davfs2", "-m", "775", str(cache))
+        for folder in (self.folder, *self.folder.parents[:4]):
+            folder.chmod(folder.stat().st_mode | 0o055)
+        conf = self.folder / "davfs2.conf"
+        conf.write_text(f"ask_auth 0\nuse_locks 1\ndelay_upload 0\ncache_dir {cache}\n")
+        done = run("mount", "-t", "davfs", "-o", f"conf={conf},uid=0", self.url, str(self.mount))
+        assert done.returncode == 0, done.stderr
+        self.addCleanup(self.unmount)
+
+    def unmount(self) -> None:
+        if is_mounted(self.mount):
+            run("umount", str(self.mount))
+
+    def test_files(self) -> None:
+        """A file that was copied and renamed is the same there and for others."""
+        f = self.file("f", FILE)
+        self.sh(f"cp {f} x; mv x y; cmp {f} y; mkdir d; cp y d/z; rm y")
+        self.unmount()
+        assert self.get("d/z") == FILE
+
+    def test_edit(self) -> None:
+        """What was written last is there, also for another client, after the file is closed."""
+        self.sh('echo one > a; echo two >> a; test "$(cat a)" = "$(printf \'one\\ntwo\')"')
+        self.unmount()
+        assert self.get("a") == b"one\ntwo\n"
+
+
+class RcloneMountTests(MountCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.needs("rclone", "git", "fusermount3")
+        remote = f":webdav,url='{self.url}',vendor=owncloud:"
+        self.process = subprocess.Popen(
+            ["rclone", "--config", "/dev/null", "mount", remote, str(self.mount),
+             "--vfs-cache-mode=writes", "--vfs-write-back=0s", "--dir-cache-time=1s",
+             f"--cache-dir={self.folder / 'cache'}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "rclone.log").open("wb"),
+        )  # fmt: skip
+        self.addCleanup(self.unmount)
+        self.wait(True)
+
+    def unmount(self) -> None:
+        if self.process.poll() is None:
+            run("fusermount3", "-u", str(self.mount))
+            self.process.wait(SECONDS)
+
+    def repository(self) -> Path:
+        """A small git repository with some history."""
+        source = self.folder / "source"
+        script = (
+            f"git init -q {source}; cd {source}; git config user.email a@b; git config user.name a;"
+            " for n in 1 2 3; do mkdir -p src/$n;"
+            " for f in a b c d; do seq $n$n > src/$n/$f.txt; done;"
+            " printf 'all:\\n\\tcat src/*/*.txt > out\\n' > Makefile; git add -A;"
+            " git commit -qm c$n; done"
+        )
+        done = run("sh", "-euc", script)
+        assert done.returncode == 0, done.stderr
+        return source
+
+    def test_git_clone(self) -> None:
+        """git clones onto it, checks every object, builds, renames and deletes."""
+        source = self.repository()
+        self.sh(f"git clone -q --no-hardlinks {source} repo")
+        self.sh("cd repo; git fsck --full --strict; git log --oneline | wc -l | grep -q 3")
+        self.sh("cd repo; make; cat src/*/*.txt | cmp - out")
+        self.sh(
+            "cd repo; mv src moved; test -e moved/3/d.txt; ! test -e src;"
+            " ls moved | wc -l | grep -q 3"
+        )
+        self.sh(f"for n in 1 2 3; do diff -r {source}/src/$n repo/moved/$n; done")
+        self.sh("rm -r repo/moved; ls repo; ! test -e repo/moved")
+        built = self.sh("cat repo/out").encode()
+        self.unmount()
+        assert self.get("repo/out") == built
+
+    def test_large_file(self) -> None:
+        """A large file comes back the same, whole and in parts."""
+        f = self.file("f", FILE)
+        self.sh(
+            f"cp {f} x; cmp {f} x; dd if=x bs=1000 skip=500 count=3 status=none |"
+            f" cmp -n 3000 - {f} 0 500000"
+        )
+        self.unmount()
+        assert self.get("x") == FILE
+        assert os.listdir(self.mount) == []
