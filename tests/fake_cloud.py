@@ -64,6 +64,8 @@ class FakeCloud:
         self.forgets = False
         #: asked so often, a write is still open
         self.late = 0
+        #: how every write ended, if asked for
+        self.refusal: wire.WriteState | None = None
 
     def put(self, key: str, data: bytes) -> str:
         etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
@@ -170,6 +172,8 @@ class FakeCloud:
                 return _problem(409, "conflict", "it is stored")
             write.state = "abandoned"
             return Response(204)
+        if self.refusal is not None:
+            return json_answer(200, self.refusal)
         if write.state == "open" and self.late:
             self.late -= 1
             if not self.late:

@@ -11,6 +11,7 @@ from pigpen.client.inputs import BytesInput, FileInput, Input, PipeInput, Thread
 from pigpen.client.session import Session
 from pigpen.client.upload import RESUME_BYTES, Upload
 from pigpen.errors import ConnectFailed, FileFailed, OutcomeUnknown, Refused
+from pigpen.http import wire
 from pigpen.http.body import Body, StreamBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
@@ -224,6 +225,15 @@ class LargeTests(UploadCase):
         self.stored()
         self.cloud.host_says = [problem(507, "quota", "No room is left.")]
         self.assertEqual(str(self.refused(Refused, file_of(BIG))), "No room is left.")
+
+    def test_refused_unheard(self) -> None:
+        """The refusal got lost with the host: asked for it, the coordinator says why once more."""
+        for message, said in (("The quota is used up.",) * 2, (None, "answered quota.")):
+            self.cloud.host_says = [problem(408, "timeout")]
+            self.cloud.refusal = wire.WriteState("refused", 507, None, "quota", message)
+            text = str(self.refused(Refused, pipe_of(BIG, keep=5000)))
+            self.assertTrue(text.startswith("It was not stored: "), text)
+            self.assertIn(said, text)
 
     def test_condition(self) -> None:
         self.cloud.host_says = [problem(412, "precondition", "It exists.")]

@@ -149,6 +149,7 @@ class CommitTests(WritesCase):
         self.assertEqual(self.commit(offer, host=self.other_host), answer)
         state = self.state(offer)
         self.assertEqual((state.state, state.status), ("refused", 412))
+        self.assertEqual((state.error, state.message), (answer.error, answer.message))
         self.assertEqual(self.sums(), (5, 0, 1))
         self.assertIsNone(self.tx.one("SELECT 1 FROM replicas"))
 

@@ -114,7 +114,9 @@ class ReceiptTests(SynchronousTestCase):
         self.refuse(409, "superseded")
         self.kit.coordinator.down = False
         self.kit.advance(60)
-        self.assertEqual(self.state(), wire.WriteState("refused", 409, None, "superseded"))
+        state = self.state()
+        self.assertEqual((state.state, state.status, state.error), ("refused", 409, "superseded"))
+        self.assertTrue(state.message)
         self.assertEqual(self.kit.files(), {})
 
     def test_202_survives_a_power_cut(self) -> None:

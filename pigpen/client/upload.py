@@ -358,5 +358,6 @@ def _final_at_host(error: Refused) -> bool:
 def _outcome(state: wire.WriteState) -> wire.Stored:
     if state.state == "committed":
         return wire.Stored(etag=state.etag or "", version="", replaced=state.status == 204)
-    message = f"It was not stored: the coordinator answered {state.error or state.status or 'no'}."
+    said = f"the coordinator answered {state.error or state.status or 'no'}."  # an older one
+    message = f"It was not stored: {said if state.message is None else state.message}"
     raise Refused(message=message, status=state.status or 409, code=state.error or "refused")

@@ -121,4 +121,6 @@ class Confirmation:
             etag = answer.etag or etag_of(self._expected.blob)
             self._live.state = WriteState("committed", 201, etag)
         else:
-            self._live.state = WriteState("refused", answer.status, None, answer.error)
+            self._live.state = WriteState(
+                "refused", answer.status, None, answer.error, answer.message
+            )

@@ -173,7 +173,9 @@ class Upload:
             return await self._confirmation.answer(written, small)
         except PigpenError as error:
             if not self._interrupted:
-                self._live.state = WriteState("refused", error.status, None, error.code)
+                self._live.state = WriteState(
+                    "refused", error.status, None, error.code, error.message
+                )
             raise
         finally:
             del self._tools.running[self._expected.blob]

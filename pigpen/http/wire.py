@@ -259,12 +259,14 @@ class Stored(Struct, omit_defaults=True):
 
 
 class WriteState(Struct, omit_defaults=True):
-    """How a write ended; ``status`` is what its PUT answered or would have."""
+    """How a write ended; ``status`` is what its PUT answered or would have. ``error``,
+    ``message``: of a refusal, as in `Problem`."""
 
     state: Literal["open", "committed", "refused", "abandoned"]
     status: int | None = None
     etag: str | None = None
     error: str | None = None
+    message: str | None = None
 
 
 class Property(Struct, frozen=True, omit_defaults=True):

@@ -209,6 +209,7 @@ def write_state(tx: Transaction, principal: Principal, write: str) -> wire.Write
         status=row.status,
         etag=blob_etag(row.blob_id) if row.state == COMMITTED else None,
         error=None if row.error is None else row.error.error,
+        message=None if row.error is None else row.error.message,
     )
 
 
