@@ -228,6 +228,22 @@ class ConnectionTests(ClientCase):
         self.fetch()
         self.assertEqual(len(self.server.connections), 2)
 
+    def test_closed_in_the_middle(self) -> None:
+        """Nor when all of it came at once: the next request goes over a connection that lives."""
+        done = self.start()
+
+        async def take() -> None:
+            response = await done
+            await anext(response.body)
+            await response.body.aclose()
+
+        self.connection.send(chunked(b"a", b"b", b""))
+        self.world.run(take())
+        second = self.start("POST")
+        self.assertEqual(len(self.server.connections), 2)
+        self.answer()
+        self.assertEqual(self.read(self.successResultOf(second)), b"ok")
+
     def test_how_many(self) -> None:
         """Of 20 requests at once 8 have a connection, the others wait in line (P6)."""
         requests = [self.start() for _ in range(20)]

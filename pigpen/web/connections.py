@@ -117,6 +117,9 @@ class ClientProtocol(HTTP11ClientProtocol):
 
     def abort_now(self) -> None:
         """Cut the connection; what was not sent is dropped."""
+        if self._currentRequest is not None:
+            # the rest of an answer may be at hand already: it must not be kept for the next request
+            self._currentRequest.persistent = False
         transport: Any = self.transport
         transport.abortConnection()
 
