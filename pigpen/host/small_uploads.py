@@ -104,9 +104,7 @@ class SmallUpload(SmallBlob):
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, PigpenError):
-            self._live.state = WriteState(
-                "refused", error.status, None, error.code, error.message
-            )
+            self._live.state = WriteState("refused", error.status, None, error.code, error.message)
         done = self._end()
         if done is not None:
             done.errback(error)
