@@ -333,6 +333,12 @@ class ConnectFailed(NoAnswer):
     code = "connect"
 
 
+class Untrusted(ConnectFailed):
+    """{peer} is not trusted, and was sent nothing: {reason}."""
+
+    code = "certificate"
+
+
 class ConnectionLost(NoAnswer):
     """The connection to {peer} was lost while {phase}."""
 

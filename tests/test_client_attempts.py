@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.client.attempts import MAX_PAUSE_SECONDS, MAX_TRIES, Attempts
-from pigpen.errors import Unavailable
+from pigpen.errors import PigpenError, Unavailable, Untrusted
 from pigpen.testing.env import SimEnv
 
 
@@ -14,7 +14,7 @@ class AttemptsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.env = SimEnv()
         self.attempts = Attempts(self.env)
-        self.error = Unavailable(reason="no")
+        self.error: PigpenError = Unavailable(reason="no")
 
     def pause(self, retry_after: object = None) -> float:
         before = self.env.clock.seconds()
@@ -28,6 +28,12 @@ class AttemptsTests(SynchronousTestCase):
             self.assertTrue(0.79 * middle <= pause <= 1.21 * middle, pauses)
         raised = self.assertRaises(Unavailable, self.pause)
         self.assertIs(raised, self.error)
+
+    def test_final(self) -> None:
+        """A certificate does not get better by waiting."""
+        self.error = Untrusted(peer="a", reason="b")
+        self.assertRaises(Untrusted, self.pause)
+        self.assertEqual(self.env.clock.seconds(), 0)
 
     def test_progress(self) -> None:
         """A transfer that gets on, however slowly, is never given up."""

@@ -23,7 +23,7 @@ from twisted.internet.ssl import (
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.errors import ConnectFailed, TimedOut
+from pigpen.errors import ConnectFailed, TimedOut, Untrusted
 from pigpen.http.body import BytesBody, read_all
 from pigpen.testing import World
 from pigpen.web.client import HttpClient
@@ -83,8 +83,9 @@ class TlsTests(SynchronousTestCase):
         request = self.client.request("PUT", "https://far/", body=BytesBody(b"secret"), **options)
         return self.world.run(read_all(self.world.run(request).body, 99))
 
-    def refused(self, **options: Any) -> None:
-        error = self.assertRaises(ConnectFailed, self.put, **options)
+    def refused(self, kind: type[ConnectFailed] = Untrusted, **options: Any) -> None:
+        error = self.assertRaises(kind, self.put, **options)
+        self.assertEqual(type(error), kind)
         self.assertEqual(error.facts["peer"], "far:443")
         self.world.settle(1)
         self.assertEqual([connection.data for connection in self.server.connections], [b""])
@@ -129,9 +130,9 @@ class TlsTests(SynchronousTestCase):
         """TLS 1.1 is refused (A7), by pin too."""
         made = certificate("far")
         self.listen(Old(made.options()))
-        self.refused()
+        self.refused(ConnectFailed)
         self.server.connections.clear()
-        self.refused(pin=pin_of(made))
+        self.refused(ConnectFailed, pin=pin_of(made))
 
     def test_silent_handshake(self) -> None:
         """A peer that accepts and says nothing is late while connecting."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pigpen.env import Env, sleep
+from pigpen.errors import Untrusted
 
 #: tries without a single new byte before giving up (CLD-45)
 MAX_TRIES = 5
@@ -21,9 +22,12 @@ class Attempts:
         self._tries = 0
 
     async def again(self, error: Exception, retry_after: object = None) -> None:
-        """Wait for the next try. :raises Exception: `error`, if there were too many."""
+        """Wait for the next try.
+
+        :raises Exception: `error`, if there were too many, or no other try would help.
+        """
         self._tries += 1
-        if self._tries >= MAX_TRIES:
+        if self._tries >= MAX_TRIES or isinstance(error, Untrusted):
             raise error
         pause = FIRST_PAUSE_SECONDS * 2 ** (self._tries - 1) * self._env.random.uniform(0.8, 1.2)
         if isinstance(retry_after, int):

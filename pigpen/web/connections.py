@@ -31,7 +31,7 @@ from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
 from pigpen.env import Env
-from pigpen.errors import ConnectFailed
+from pigpen.errors import Untrusted
 
 #: an answer's status line and fields, give or take what is read at once; ours are below 4 KiB
 MAX_HEAD_BYTES = 64 * 1024
@@ -269,7 +269,7 @@ class Connector:
     def _check_pin(self, protocol: ClientProtocol) -> None:
         transport: Any = protocol.transport
         if self.origin.pin is not None and key_pin(transport) != self.origin.pin:
-            raise ConnectFailed(
+            raise Untrusted(
                 peer=self.origin.peer, reason="it shows another key than the one announced"
             )
 

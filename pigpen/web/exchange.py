@@ -32,7 +32,14 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IAgentEndpointFactory, IBod
 from zope.interface import implementer
 
 from pigpen.env import Env
-from pigpen.errors import BadAnswer, ConnectFailed, ConnectionLost, PigpenError, TimedOut
+from pigpen.errors import (
+    BadAnswer,
+    ConnectFailed,
+    ConnectionLost,
+    PigpenError,
+    TimedOut,
+    Untrusted,
+)
 from pigpen.http.body import Body, BytesBody
 from pigpen.http.message import Headers, Response
 from pigpen.web.connections import ClientProtocol, Connector, Origin, Pool, Slots, Trust
@@ -303,7 +310,7 @@ class Exchange:
             cause: Exception = reasons[0]  # what the request's body raised
             return cause
         if self._watch.phase == CONNECTING:
-            return ConnectFailed(peer=self._order.origin.peer, reason=_brief(reasons[0]))
+            return _not_connected(self._order.origin.peer, reasons[0])
         if not any(isinstance(reason, (ConnectionClosed, RequestNotSent)) for reason in reasons):
             return BadAnswer(peer=self._order.origin.peer, reason="it is not HTTP/1.1")
         return self.lost()
@@ -320,15 +327,22 @@ def _headers(answer: Any, method: str) -> Headers:
     return headers
 
 
+def _not_connected(peer: str, error: Exception) -> PigpenError:
+    if isinstance(error, Untrusted):
+        return error
+    if isinstance(error, (CertificateError, VerificationError)):
+        return Untrusted(peer=peer, reason="its certificate is not valid for this name")
+    if isinstance(error, TLSError) and "certificate verify failed" in str(error):
+        reason = "its certificate is not valid: it expired, or no authority known here signed it"
+        return Untrusted(peer=peer, reason=reason)
+    return ConnectFailed(peer=peer, reason=_brief(error))
+
+
 def _brief(error: Exception) -> str:
     """One line of what a lower layer says."""
     if isinstance(error, DNSLookupError):
         return "its name has no address"
-    if isinstance(error, (CertificateError, VerificationError)):
-        return "its certificate is not valid for this name"
     if isinstance(error, TLSError):
-        if "certificate verify failed" in str(error):
-            return "its certificate is not valid: it expired, or no authority known here signed it"
         return "it speaks no TLS that is known here"
     if isinstance(error, ConnectionRefusedError):
         return "the connection was refused"
