@@ -22,11 +22,11 @@ from pigpen.env import Env, random_id
 from pigpen.errors import BadAnswer, NoAnswer, NoReplica, TooManyRequests, Unavailable
 from pigpen.http import wire
 from pigpen.http.answers import json_answer
-from pigpen.http.body import BytesBody
+from pigpen.http.body import Body, BytesBody
 from pigpen.http.fields import Link, format_date, format_digest, format_links, format_modified
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.ranges import ByteRange
-from pigpen.http.representation import Selection, answer_get, not_modified, select
+from pigpen.http.representation import answer_get, not_modified, select
 from pigpen.web.sender import Sender
 
 if TYPE_CHECKING:
@@ -76,11 +76,14 @@ class Downloads:
         return await self._stream(request, node, account)
 
     def _inline(self, request: Request, node: Node, data: bytes) -> Response:
-        def part(offset: int, length: int) -> BytesBody:
-            self._metrics.bytes_out.inc(length)
-            return BytesBody(data[offset : offset + length])
+        def part(offset: int, length: int) -> Body:
+            return self._part(data, offset, length)
 
         return answer_get(request, node.validators, node.length, part, _headers(request, node))
+
+    def _part(self, data: bytes, offset: int, length: int) -> Body:
+        self._metrics.bytes_out.inc(length)
+        return BytesBody(data[offset : offset + length])
 
     # -- redirects --------------------------------------------------------------------------------
 
@@ -109,10 +112,7 @@ class Downloads:
     async def _redirect(
         self, request: Request, node: Node, account: str, hosts: Sequence[Host], *, secure: bool
     ) -> Response:
-        confirmed = await self._confirm(
-            hosts, node, account, method=request.method, at_once=1 + MAX_DUPLICATES
-        )
-        urls = [_transfer_url(one.host.client_url(secure=secure), one) for one in confirmed]
+        urls = await self._urls(request, node, account, hosts, secure=secure)
         headers = Headers(
             {
                 "Location": urls[0],
@@ -128,6 +128,28 @@ class Downloads:
                 for place, url in enumerate(urls[1:], start=2)
             )
         return Response(307, headers)
+
+    async def _urls(
+        self, request: Request, node: Node, account: str, hosts: Sequence[Host], *, secure: bool
+    ) -> list[str]:
+        confirmed = await self._confirm(
+            hosts, node, account, method=request.method, at_once=1 + MAX_DUPLICATES
+        )
+        return [_transfer_url(one.host.client_url(secure=secure), one) for one in confirmed]
+
+    async def locations(
+        self, request: Request, node: Node, account: str, *, secure: bool
+    ) -> tuple[str, ...]:
+        """Where this client may read a version instead of here; empty: nowhere now."""
+        if node.data is not None:
+            return ()
+        try:
+            hosts = self._redirectable(request, node, secure=secure)
+            if not hosts:
+                return ()
+            return tuple(await self._urls(request, node, account, hosts, secure=secure))
+        except NoReplica:
+            return ()
 
     async def _offer(self, request: Request, node: Node, account: str, *, secure: bool) -> Response:
         hosts = [host for host in self._keepers(node) if host.pinned_url(secure=secure)]
@@ -190,8 +212,18 @@ class Downloads:
     # -- through here -----------------------------------------------------------------------------
 
     async def _stream(self, request: Request, node: Node, account: str) -> Response:
-        """The bytes of the first host that gives them."""
         selection = select(request, node.validators, node.length)
+        body = await self.body(node, account, selection.offset, selection.length)
+        return selection.answer(node.validators, _headers(request, node), body)
+
+    async def body(self, node: Node, account: str, offset: int, length: int) -> Body:
+        """A part of a version: out of the catalog, or from the first host that gives it.
+
+        :raises NoReplica: no host does. :raises Unavailable: too many streams.
+        """
+        if node.data is not None:
+            return self._part(node.data, offset, length)
+        part = ByteRange(offset, offset + length - 1) if length < node.length else None
         keepers = self._keepers(node)
         left = [host for host in keepers if host.takes_streams]
         if keepers and not left:
@@ -201,9 +233,9 @@ class Downloads:
             release = confirmed.host.begin_stream()
             body = None
             try:
-                response = await self._fetch(confirmed, selection)
+                response = await self._fetch(confirmed, part, length)
                 body = CountedBody(response.body, self._metrics.bytes_out, release)
-                return selection.answer(node.validators, _headers(request, node), body)
+                return body
             except NoAnswer:
                 self._hosts.suspect(confirmed.host)
             finally:
@@ -212,12 +244,12 @@ class Downloads:
             left = left[left.index(confirmed.host) + 1 :]
         raise NoReplica
 
-    async def _fetch(self, confirmed: Confirmed, selection: Selection) -> Response:
-        """:raises NoAnswer: it does not give exactly these bytes."""
+    async def _fetch(self, confirmed: Confirmed, part: ByteRange | None, length: int) -> Response:
+        """:param part: None: the whole, `length` bytes.
+        :raises NoAnswer: it does not give exactly these bytes."""
         url = confirmed.host.control_url
         headers = Headers()
-        if selection.status == 206:
-            part = ByteRange(selection.offset, selection.offset + selection.length - 1)
+        if part is not None:
             headers["Range"] = f"bytes={part.first}-{part.last}"
         response = await self._client.request(
             "GET",
@@ -225,7 +257,8 @@ class Downloads:
             headers=headers,
             pin=confirmed.host.pin_of(url),
         )
-        if response.status != selection.status or response.body.length != selection.length:
+        status = 200 if part is None else 206
+        if response.status != status or response.body.length != length:
             await response.body.aclose()
             raise BadAnswer(peer=url, reason=f"it says {response.status} to a confirmed transfer")
         return response

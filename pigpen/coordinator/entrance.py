@@ -10,10 +10,10 @@ from pigpen.coordinator.catalog.accounts import Principal, authenticate, note_us
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.credentials import parse_authorization
-from pigpen.web.throttle import Throttle
 from pigpen.env import Env
 from pigpen.errors import Forbidden, NotFound, Unauthorized
 from pigpen.http.message import Request
+from pigpen.web.throttle import Throttle
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -28,7 +28,6 @@ from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.readings import Readings
 from pigpen.coordinator.secrets import ClusterSecret
 from pigpen.coordinator.settings import CoordinatorSettings
-from pigpen.web.throttle import Throttle, network_of
 from pigpen.env import Env
 from pigpen.errors import Conflict, NotBuilt, NotFound, PigpenError, TooLarge, Unauthorized
 from pigpen.http import wire
@@ -36,6 +35,7 @@ from pigpen.http.answers import check_method, decode_json, json_answer, read_jso
 from pigpen.http.body import read_all
 from pigpen.http.message import Handler, Request, Response
 from pigpen.web.sender import Sender
+from pigpen.web.throttle import Throttle, network_of
 
 _HOST_ID = re.compile(r"[0-9]{1,10}", re.ASCII)
 #: how long we look for another process that has the same identity

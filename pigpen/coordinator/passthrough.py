@@ -16,13 +16,11 @@ from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.counting import CountedBody
 from pigpen.coordinator.hosts import Hosts
 from pigpen.coordinator.metrics import Metrics
-from pigpen.coordinator.openings import Opening, Order
-from pigpen.coordinator.stored import state_answer, stored_answer
+from pigpen.coordinator.openings import Opening
 from pigpen.errors import Conflict, ConnectionLost, NoAnswer, PigpenError, Unavailable
 from pigpen.http import wire
-from pigpen.http.answers import json_answer
 from pigpen.http.body import Body, read_all
-from pigpen.http.message import Headers, Response
+from pigpen.http.message import Headers
 from pigpen.web.sender import Sender
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -41,9 +39,10 @@ class Passthrough:
         self._hosts = hosts
         self._metrics = metrics
 
-    async def send(self, order: Order, opening: Opening, body: Body) -> Response:
+    async def send(self, opening: Opening, body: Body) -> wire.ReceiptAnswer:
         """Send a body to the host that expects it; its answer becomes ours.
 
+        :return: 201 or 204; 202: durable, not visible yet; or how the host refused the bytes.
         :raises Unavailable: the host was lost; nothing is stored.
         :raises PigpenError: the client's body ended early or came too slowly; likewise.
         """
@@ -56,12 +55,12 @@ class Passthrough:
                 settled = True
                 self._hosts.suspect(opening.first.host)
                 return await self._end(opening, f"the host was lost ({error.code})")
-            response = self._translate(order, opening, status, data)
-            if response is None:
+            answer = self._translate(opening, status, data)
+            if answer is None:
                 settled = True
                 return await self._end(opening, f"the host answered {status}")
-            settled = response.status < 300
-            return response
+            settled = answer.status < 300
+            return answer
         finally:
             release()
             if not settled:
@@ -83,9 +82,7 @@ class Passthrough:
         except PigpenError:
             raise ConnectionLost(peer=url, phase="it answered") from None
 
-    def _translate(
-        self, order: Order, opening: Opening, status: int, data: bytes
-    ) -> Response | None:
+    def _translate(self, opening: Opening, status: int, data: bytes) -> wire.ReceiptAnswer | None:
         """The host's answer, in our words; None: it is no clear one."""
         write = opening.write.write
         if status in {200, 201}:
@@ -94,23 +91,20 @@ class Passthrough:
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 return None
             told = 204 if stored.replaced else 201
-            made = wire.ReceiptAnswer(
+            return wire.ReceiptAnswer(
                 write, told, etag=stored.etag, version=stored.version, modified=stored.modified
             )
-            return stored_answer(made, mtime=order.wish.modified is not None)
         if status == 202:
-            # durable, not visible yet: the client asks here, as it knows no host
-            headers = Headers({"Pigpen-Write": write, "Location": f"?write={write}"})
-            return json_answer(202, wire.WriteState("open"), headers)
+            return wire.ReceiptAnswer(write, 202)
         if status not in _PASSED_ON:
             return None
         try:
             problem = msgspec.json.decode(data, type=wire.Problem)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             problem = wire.Problem("refused", f"The host answered {status}.")
-        return json_answer(status, problem)
+        return wire.ReceiptAnswer(write, status, error=problem.error, message=problem.message)
 
-    async def _end(self, opening: Opening, reason: str) -> Response:
+    async def _end(self, opening: Opening, reason: str) -> wire.ReceiptAnswer:
         """End a write whose host said nothing clear.
 
         :return: it was committed before. :raises Unavailable: it was not, and never will be.
@@ -120,7 +114,7 @@ class Passthrough:
             await self._catalog.write(writes.abandon, opening.principal, write)
         except Conflict:
             state = await self._catalog.read(writes.write_state, opening.principal, write)
-            return state_answer(state, write)
+            return wire.ReceiptAnswer(write, state.status or 201, etag=state.etag, version="")
         raise Unavailable(reason=f"{reason}, and nothing was stored")
 
     def _give_up(self, opening: Opening) -> None:

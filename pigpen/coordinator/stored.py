@@ -29,7 +29,13 @@ def stored_answer(answer: wire.ReceiptAnswer, *, mtime: bool = False) -> Respons
     return json_answer(answer.status, body, headers)
 
 
-def state_answer(state: wire.WriteState, write: str) -> Response:
-    """201 or 204 of a write that is known to be committed, without its version."""
-    etag, status = state.etag, state.status or 201
-    return stored_answer(wire.ReceiptAnswer(write, status, etag=etag, version=""))
+def sent_answer(answer: wire.ReceiptAnswer, *, mtime: bool) -> Response:
+    """What a host said to bytes that were passed on, in our words."""
+    if answer.status == 202:
+        # durable, not visible yet: the client asks here, as it knows no host
+        where = {"Pigpen-Write": answer.write, "Location": f"?write={answer.write}"}
+        return json_answer(202, wire.WriteState("open"), Headers(where))
+    if answer.status >= 400:
+        problem = wire.Problem(answer.error or "refused", answer.message or "")
+        return json_answer(answer.status, problem)
+    return stored_answer(answer, mtime=mtime)

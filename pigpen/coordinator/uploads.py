@@ -21,7 +21,7 @@ from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.openings import START_SECONDS, Opening, Openings, Order
 from pigpen.coordinator.passthrough import Passthrough
 from pigpen.coordinator.settings import MAX_ALTERNATIVES, TOO_MANY_STREAMS, transfer_seconds
-from pigpen.coordinator.stored import stored_answer
+from pigpen.coordinator.stored import sent_answer, stored_answer
 from pigpen.coordinator.terms import (
     Query,
     content_type_of,
@@ -114,7 +114,7 @@ class Uploads:
         if opening.write.answer is not None:
             return stored_answer(opening.write.answer)
         if not order.request.body.held_back:  # it did not wait: too late for a redirect
-            return await self._passthrough.send(order, opening, order.request.body)
+            return await self._send(order, opening, order.request.body)
         url = opening.first.host.client_url(secure=order.secure)
         headers = Headers(
             {
@@ -170,7 +170,11 @@ class Uploads:
         opening = await self._openings.open(order, _takes_stream)
         if opening.write.answer is not None:
             return stored_answer(opening.write.answer)
-        return await self._passthrough.send(order, opening, body)
+        return await self._send(order, opening, body)
+
+    async def _send(self, order: Order, opening: Opening, body: Body) -> Response:
+        answer = await self._passthrough.send(opening, body)
+        return sent_answer(answer, mtime=order.wish.modified is not None)
 
 
 def _suits(_: Host) -> bool:
