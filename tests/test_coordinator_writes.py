@@ -368,6 +368,22 @@ class AskTests(WritesCase):
         stranger = self.make_principal("other")
         self.assertRaises(NotFound, writes.write_state, self.tx, stranger, offer.write)
 
+    def test_withdraw(self) -> None:
+        """A request that finds no host takes its write back; but not from another request that
+        has gone on with it meanwhile, nor one that was opened anew under the same id."""
+        first = self.open(write=WRITE)
+        writes.withdraw(self.tx, first)
+        self.assertRaises(NotFound, writes.write_state, self.tx, self.me, WRITE)
+        self.assertEqual(self.sums(), (0, 0, 0))
+        second = self.open(write=WRITE)
+        writes.withdraw(self.tx, first)
+        third = self.open(write=WRITE)
+        writes.withdraw(self.tx, second)
+        self.assertEqual(self.state(third), wire.WriteState("open"))
+        self.assertEqual(self.commit(third).status, 201)
+        writes.withdraw(self.tx, third)
+        self.assertEqual(self.state(third).state, "committed")
+
     def test_give_up(self) -> None:
         """A write given up is gone for its hosts; a committed one cannot be."""
         offer = self.open()

@@ -174,7 +174,7 @@ class Openings:
 
     def _withdraw(self, write: OpenWrite) -> None:
         """In the background: the client need not wait, and may be gone."""
-        _ = maybeDeferred(self._catalog.write, writes.withdraw, write.write).addErrback(
+        _ = maybeDeferred(self._catalog.write, writes.withdraw, write).addErrback(
             self._not_withdrawn
         )
 

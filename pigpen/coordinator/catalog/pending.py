@@ -116,8 +116,9 @@ def insert_pending(tx: Transaction, pending: Pending) -> None:
 
 
 def extend(tx: Transaction, pending: Pending) -> None:
-    """An open write goes on: it has a full day again."""
-    tx.run("UPDATE pending_writes SET expires = ? WHERE id = ?", tx.now + OPEN_MS, pending.write)
+    """An open write goes on: it has a full day again, and who opened it first can see that."""
+    expires = max(tx.now + OPEN_MS, pending.expires + 1)
+    tx.run("UPDATE pending_writes SET expires = ? WHERE id = ?", expires, pending.write)
 
 
 def settle_committed(

@@ -87,6 +87,8 @@ class OpenWrite(msgspec.Struct, frozen=True):
     digest: bytes | None = None
     #: it was open before: hosts may have a part
     resumed: bool = False
+    #: its row's, which changes when another request goes on with it
+    expires: int = 0
     #: it is committed: say this again
     answer: wire.ReceiptAnswer | None = None
 
@@ -227,10 +229,14 @@ def abandon(tx: Transaction, principal: Principal, write: str) -> None:
         pending.settle_abandoned(tx, row)
 
 
-def withdraw(tx: Transaction, write: str) -> None:
-    """Forget an open write that nobody was told of: its id may be opened again."""
-    row = find_pending(tx, bytes.fromhex(write))
-    if row is not None and row.state == OPEN:
+def withdraw(tx: Transaction, opened: OpenWrite) -> None:
+    """Forget an open write that nobody was told of: its id may be opened again.
+
+    Another request with the same id may have gone on with it, and found a host: then it stays.
+    """
+    row = find_pending(tx, bytes.fromhex(opened.write))
+    same = row is not None and (row.blob_id.hex(), row.expires) == (opened.blob, opened.expires)
+    if row is not None and same and row.state == OPEN:
         pending.settle_abandoned(tx, row)
         pending.delete(tx, row)
 
@@ -331,6 +337,7 @@ def _opened(
         hosts=row.hosts,
         digest=row.digest,
         resumed=resumed,
+        expires=row.expires,
         answer=answer,
     )
 
