@@ -1,0 +1,17 @@
+"""A namespace over any store that can get, put, delete and list (DAV-7).
+
+The store keeps the bytes, and nothing else. Beside it, in records of the gateway's own, lie
+properties, locks, times and collections without members. Writers through this gateway are
+serialised by key; other writers of the store are not seen, and locks do not stop them.
+
+    claims      who may change which part of the tree now
+    values      the store: one method, one request
+    records     where rules over the records run; ``*_rows``: the rules
+    finding     what a key names; `listing`: members
+    judging     conditions, If, locks
+    writing     PUT; `changing`: MKCOL, PROPPATCH; `locking`: LOCK, UNLOCK
+    transfers   DELETE, COPY, MOVE by jobs, which a restart finishes or undoes
+    namespace   all of it as a Namespace
+"""
+
+from pigpen.stores.sidecar.namespace import SidecarNamespace as SidecarNamespace

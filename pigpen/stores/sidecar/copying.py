@@ -1,0 +1,107 @@
+"""Copying: the values of a COPY or MOVE, from the source's names to the target's."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Final
+
+from pigpen.errors import Forbidden, NoAnswer
+from pigpen.http.fields import format_digest
+from pigpen.http.message import Headers
+from pigpen.http.namespace import NOTHING, Node
+from pigpen.stores.sidecar.entry_rows import Entry
+from pigpen.stores.sidecar.jobs import Job
+from pigpen.stores.sidecar.listing import members
+from pigpen.stores.sidecar.names import key_of
+from pigpen.stores.sidecar.tree import Tree, grown_time
+from pigpen.stores.sidecar.values import value_of
+
+#: values one COPY or MOVE handles at most
+MAX_COPIED: Final = 100_000
+
+
+class Copying:
+    """One run of a job's copy phase; repeating it does no harm while the source is whole.
+
+    ``touched``: something of what was there before may have been changed.
+    """
+
+    def __init__(self, tree: Tree, job: Job) -> None:
+        self.touched = False
+        self._tree = tree
+        self._job = job
+
+    async def run(self) -> list[Entry]:
+        """:return: what is to be known of the copies. :raises Forbidden: too many values."""
+        job = self._job
+        wanted = await self._objects(job.source, deep=job.deep)
+        there = await self._objects(job.replaced, deep=True) if job.replaced else {}
+        stale = [name for name in there if name not in wanted]
+        other_kind = bool(job.replaced) and job.replaced != job.target
+        if other_kind:  # a store may not have both under one name
+            stale = list(there)
+            await self._erase(stale)
+        entries = []
+        for name, node in wanted.items():
+            before = None if other_kind else there.get(name)
+            entry = await self._copy(node, job.target + name, before)
+            if entry is not None:
+                entries.append(entry)
+        if not other_kind:
+            await self._erase(stale)
+        return entries
+
+    async def _objects(self, name: str, *, deep: bool) -> dict[str, Node]:
+        """The objects under a name, by what follows it."""
+        key, finder = key_of(name), self._tree.finder
+        if not key.collection:
+            node = await finder.find(key)
+            return {} if node is None or node.is_collection else {"": node}
+        found: dict[str, Node] = {}
+        if not deep:
+            return found
+        listing = members(finder, key, deep=True, want=NOTHING, after="")
+        async with aclosing(listing) as nodes:
+            async for node in nodes:
+                if node.is_collection:
+                    continue
+                if len(found) == MAX_COPIED:
+                    reason = f"one COPY or MOVE handles at most {MAX_COPIED} objects; take parts"
+                    raise Forbidden(reason=reason)
+                found["/".join(node.key.names[len(key.names) :])] = node
+        return found
+
+    async def _erase(self, names: list[str]) -> None:
+        for name in names:
+            self.touched = True
+            await self._tree.values.delete(key_of(self._job.replaced + name))
+
+    async def _copy(self, node: Node, name: str, before: Node | None) -> Entry | None:
+        """:return: None: another writer has removed it."""
+        response = await self._tree.values.open(node.key)
+        if response is None:
+            return None
+        value = value_of(response, 0)
+        headers = Headers({"Content-Type": value.content_type})
+        if value.sha256 is not None:
+            headers["Repr-Digest"] = format_digest(value.sha256)
+        try:
+            etag = await self._tree.values.put(key_of(name), response.body, headers)
+        except NoAnswer:
+            self.touched = True
+            raise
+        finally:
+            await response.body.aclose()
+        self.touched = True
+        return self._entry(node, name, etag, before)
+
+    def _entry(self, node: Node, name: str, etag: str, before: Node | None) -> Entry:
+        now = self._tree.now
+        if not self._job.moves:
+            created = now if before is None or before.created is None else before.created
+            return Entry(name, etag, created, *grown_time(now, before))
+        same = node.same_second
+        if before is not None:
+            same = same or before.modified // 1000 == node.modified // 1000
+        created = now if node.created is None else node.created
+        return Entry(name, etag, created, node.modified, same)

@@ -1,0 +1,125 @@
+"""Tree: what all methods of the sidecar share, and where something new would go."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from pigpen.env import Env
+from pigpen.errors import BadKey, Conflict, MethodNotAllowed, Unavailable
+from pigpen.http.key import Key
+from pigpen.http.namespace import Node, When
+from pigpen.stores.sidecar.claims import Claims
+from pigpen.stores.sidecar.finding import Finder
+from pigpen.stores.sidecar.jobs import Jobs
+from pigpen.stores.sidecar.records import Records
+from pigpen.stores.sidecar.values import Values
+
+ON_COLLECTION = "GET, HEAD, DELETE, COPY, MOVE"
+#: the end of the year 9999: later times have no HTTP date
+_LAST_MS = 253_402_300_799_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The store's values, the records, and who changes what now."""
+
+    env: Env
+    values: Values
+    records: Records
+    jobs: Jobs
+    claims: Claims = field(default_factory=Claims)
+
+    @property
+    def finder(self) -> Finder:
+        return Finder(self.values, self.records, self.jobs)
+
+    @property
+    def now(self) -> int:
+        """ms since 1970"""
+        return int(self.env.wall() * 1000)
+
+    @asynccontextmanager
+    async def changing(self, keys: Iterable[Key]) -> AsyncIterator[None]:
+        """Hold keys, and all below them, for one change.
+
+        :raises Unavailable: a job that stopped half way has to be finished first.
+        """
+        wanted = list(keys)
+        async with self.claims.hold(wanted):
+            for job in self.jobs.left():
+                if any(
+                    one.contains(two) or two.contains(one) for one in job.keys for two in wanted
+                ):
+                    raise Unavailable(reason="an earlier change is not finished")
+            yield
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value would go. ``parent``: the deepest collection that is there."""
+
+    key: Key
+    parent: Node
+    current: Node | None
+
+
+async def existing_parent(finder: Finder, key: Key, when: When) -> Node:
+    """The collection a new name would lie in. :raises Conflict: there is none, or an object."""
+    check_names(key)
+    parent = await finder.find(key.parent, loose=when.loose)
+    if parent is None:
+        raise Conflict(reason="the collection it would lie in does not exist")
+    if not parent.is_collection:
+        raise Conflict(reason="an object is in the way: what holds it is no collection")
+    return parent
+
+
+async def place_of_write(finder: Finder, key: Key, when: When) -> Place:
+    """Where a PUT would go.
+
+    :raises MethodNotAllowed: a collection is there. :raises Conflict: no parent, or a final slash.
+    """
+    check_names(key)
+    parent = await finder.nearest(key, loose=when.loose)
+    current = None
+    if len(parent.key.names) == len(key.names):
+        current = parent
+        if current.is_collection:
+            raise MethodNotAllowed(method="PUT", allow=ON_COLLECTION)
+        parent = await finder.get(current.key.parent)
+    elif not parent.is_collection:
+        raise Conflict(reason=f"{parent.key} is an object, so nothing lies below it")
+    elif len(parent.key.names) < len(key.names) - 1 and not when.parents:
+        raise Conflict(reason="the collection it would lie in does not exist")
+    if key.collection:
+        raise Conflict(reason="a final slash means a collection; leave it out")
+    depth = len(parent.key.names)
+    return Place(
+        Key((*parent.key.names, *key.names[depth:-1], name_at(current, key))), parent, current
+    )
+
+
+def name_at(current: Node | None, key: Key) -> str:
+    """The stored spelling of a name wins."""
+    return key.name if current is None else current.key.name
+
+
+def check_names(key: Key) -> None:
+    """:raises BadKey: a name holds a slash, as keys of stores may."""
+    if any("/" in name for name in key.names):
+        raise BadKey(reason="a name holds a slash")
+
+
+def grown_time(now: int, before: Node | None, wished: int | None = None) -> tuple[int, bool]:
+    """Last-Modified of a new version, ms: later than that of the one before, unless it was set.
+
+    :return: also whether both fall into the same second.
+    """
+    modified = now if wished is None else min(wished, _LAST_MS)
+    if before is None or before.is_collection:
+        return modified, False
+    if wished is None:
+        modified = max(modified, before.modified + 1)
+    return modified, modified // 1000 == before.modified // 1000
