@@ -13,5 +13,3 @@ serialised by key; other writers of the store are not seen, and locks do not sto
     transfers   DELETE, COPY, MOVE by jobs, which a restart finishes or undoes
     namespace   all of it as a Namespace
 """
-
-from pigpen.stores.sidecar.namespace import SidecarNamespace as SidecarNamespace
