@@ -144,13 +144,6 @@ class Gone(PigpenError):
     code = "gone"
 
 
-class LengthRequired(PigpenError):
-    """The length of the body must be announced with Content-Length."""
-
-    status = 411
-    code = "length-required"
-
-
 class PreconditionFailed(PigpenError):
     """The condition of the request does not hold: what is stored changed, exists, or is gone."""
 

@@ -258,15 +258,6 @@ def store_heartbeat(tx: Transaction, host_id: int, beat: wire.Heartbeat) -> Host
     return find_host(tx, host_id)
 
 
-def store_seen(tx: Transaction, seen: Mapping[int, int]) -> None:
-    """Write down when hosts were last heard of, if heartbeats are kept in memory.
-
-    :param seen: host id to ms since 1970.
-    """
-    for host_id, moment in seen.items():
-        tx.run("UPDATE hosts SET seen = max(seen, ?) WHERE id = ?", moment, host_id)
-
-
 # -- replicas -------------------------------------------------------------------------------------
 
 
@@ -294,14 +285,6 @@ def mark_bad(tx: Transaction, host_id: int, blobs: Iterable[str]) -> int:
         )
         for blob in blobs
     )
-
-
-def replicas_of(tx: Transaction, blob: str) -> tuple[int, ...]:
-    """The hosts that have a good copy."""
-    rows = tx.all(
-        "SELECT host_id FROM replicas WHERE blob_id = ? AND state = ?", bytes.fromhex(blob), GOOD
-    )
-    return tuple(row[0] for row in rows)
 
 
 def blobs_by_copies(tx: Transaction, reachable: Collection[int]) -> dict[int, int]:
