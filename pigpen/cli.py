@@ -337,7 +337,7 @@ def run_service(options: Any) -> int:
     from twisted.internet import reactor as any_reactor
 
     from pigpen.client.console import announce, complain
-    from pigpen.system import SystemEnv
+    from pigpen.system import SystemEnv, calm_collector
 
     reactor: Any = any_reactor
     _log_to_stderr(options.section)
@@ -361,6 +361,7 @@ def run_service(options: Any) -> int:
         complain(error.message)
         return FAILED
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    calm_collector()
     reactor.run()
     if errors:
         complain(errors[0].message)
