@@ -130,7 +130,7 @@ def qualified_name(element: XmlElement) -> tuple[str, str]:
 
 def inner_text(element: XmlElement) -> str:
     """The text inside, that of inner elements too, without blanks around."""
-    return "".join(element.itertext()).strip()
+    return str(element.xpath("string()")).strip()
 
 
 def element_text(element: XmlElement) -> str:
@@ -141,6 +141,11 @@ def element_text(element: XmlElement) -> str:
     if language is not None:
         alone.set(_LANGUAGE, language)
     return etree.tostring(alone, encoding="unicode", with_tail=False)
+
+
+def parse_fragment(text: str) -> XmlElement:
+    """The element that `element_text` wrote."""
+    return etree.fromstring(text, etree.XMLParser(resolve_entities=False, no_network=True))
 
 
 def _upwards(element: XmlElement) -> list[XmlElement]:

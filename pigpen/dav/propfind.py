@@ -1,0 +1,149 @@
+"""PROPFIND: properties of a node and of what lies below, streamed (DAV-16, 27, 28, 140)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from pigpen.dav import bodies, live
+from pigpen.dav.bodies import Asked
+from pigpen.dav.call import Call
+from pigpen.dav.entries import Entry, entry_of, want_of
+from pigpen.dav.multistatus import MULTISTATUS, MULTISTATUS_END, xml_answer
+from pigpen.dav.xml import read_xml
+from pigpen.errors import BadField, Forbidden, NotFound
+from pigpen.http.body import BaseBody, Body, BytesBody
+from pigpen.http.conditions import Validators
+from pigpen.http.message import Headers, Response
+from pigpen.http.namespace import (
+    NOTHING,
+    Ability,
+    Node,
+    Quota,
+    Want,
+    check_conditions,
+)
+
+#: an answer is sent in pieces of about this size, each made when it is asked for
+BLOCK_BYTES: Final = 32 * 1024
+
+
+class InfiniteDepth(Forbidden):
+    """This is not allowed: list one collection at a time (Depth 0 or 1)."""
+
+    code = "depth"
+    condition = "propfind-finite-depth"
+
+
+async def propfind(call: Call) -> Response:
+    """What the body asks for of the node, its members (Depth 1, as without Depth), or all below.
+
+    :raises NotFound: nothing there. :raises InfiniteDepth: all below is asked for in vain.
+    :raises BadRequest: the body or Depth makes no sense.
+    """
+    depth = _depth(call)
+    asked = bodies.propfind(await read_xml(call.request.body))
+    want = want_of(call, asked)
+    node = await found(call, want)
+    listed = node.is_collection and depth != "0"
+    deep = listed and depth == "infinity"
+    if deep and not _allows_infinity(call):
+        raise InfiniteDepth
+    entry = entry_of(call, asked, await _quota(call, node, asked))
+    headers = Headers()
+    if node.is_collection and not call.key.collection:
+        headers["Content-Location"] = call.href(node.key)  # DAV-26
+    if not listed:
+        return xml_answer(207, MULTISTATUS + entry(node) + MULTISTATUS_END, headers)
+    members = call.namespace.list(node.key, deep=deep, want=want)
+    return xml_answer(207, await _Listing(node, members, entry).begun(), headers)
+
+
+def _depth(call: Call) -> str:
+    # none: as 1, since clients that send none want a listing (DAV-27)
+    depth = call.request.headers.get("Depth", "1").strip().lower()
+    if depth not in {"0", "1", "infinity"}:
+        raise BadField(field="Depth", reason="use 0, 1 or infinity")
+    return depth
+
+
+def _allows_infinity(call: Call) -> bool:
+    return call.settings.infinity and Ability.SUBTREE in call.namespace.abilities
+
+
+async def _quota(call: Call, node: Node, asked: Asked) -> Quota | None:
+    """One for the whole answer, and only if it is named (DAV-51)."""
+    if live.QUOTAS.isdisjoint(asked.names) or not node.is_collection:
+        return None
+    if Ability.QUOTA not in call.namespace.abilities:
+        return None
+    return await call.namespace.quota(node.key)
+
+
+async def found(call: Call, want: Want = NOTHING) -> Node:
+    """What the call is about, if its conditions hold (DAV-30).
+
+    :raises NotFound: :raises PreconditionFailed: they do not.
+    """
+    method = call.request.method
+    try:
+        node = await call.namespace.stat(call.key, want)
+    except NotFound:
+        check_conditions(call.when, method, None)
+        raise
+    # no tag names a collection, but it is there
+    validators = node.validators or Validators("", node.modified // 1000 + 0.5)
+    check_conditions(call.when, method, validators)
+    if call.when.if_field is not None:
+        await call.namespace.check(call.key, call.when)
+    return node
+
+
+class _Listing(BaseBody):
+    """The answer about a collection and its members, read as far as the peer takes it."""
+
+    __slots__ = ("_blocks", "_ended", "_first")
+
+    def __init__(self, node: Node, members: AsyncGenerator[Node, None], entry: Entry) -> None:
+        self._ended = False
+        self._first = b""
+        self._blocks = self._made(node, members, entry)
+
+    async def begun(self) -> Body:
+        """With its first block, so that what fails until then still has a status of its own."""
+        first = await anext(self._blocks)
+        if self._ended:
+            await self._blocks.aclose()
+            return BytesBody(first)
+        self._first = first
+        return self
+
+    async def _made(
+        self, node: Node, members: AsyncGenerator[Node, None], entry: Entry
+    ) -> AsyncGenerator[bytes, None]:
+        block = [MULTISTATUS, entry(node)]
+        size = sum(map(len, block))
+        async with aclosing(members):
+            async for member in members:
+                text = entry(member)
+                block.append(text)
+                size += len(text)
+                if size >= BLOCK_BYTES:
+                    yield "".join(block).encode()
+                    block.clear()
+                    size = 0
+        block.append(MULTISTATUS_END)
+        self._ended = True
+        yield "".join(block).encode()
+
+    async def __anext__(self) -> bytes:
+        first, self._first = self._first, b""
+        return first or await anext(self._blocks)
+
+    async def aclose(self) -> None:
+        self._first = b""
+        await self._blocks.aclose()
+
+
+_is_body: type[Body] = _Listing
