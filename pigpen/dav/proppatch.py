@@ -1,0 +1,33 @@
+"""PROPPATCH: set and remove properties, all or nothing, in document order (DAV-17)."""
+
+from __future__ import annotations
+
+from pigpen.dav import bodies
+from pigpen.dav.call import Call
+from pigpen.dav.changes import Failure, plan_of
+from pigpen.dav.multistatus import MULTISTATUS, MULTISTATUS_END, escape, xml_answer
+from pigpen.dav.propfind import found
+from pigpen.dav.xml import read_xml
+from pigpen.errors import InsufficientStorage
+from pigpen.http.message import Response
+
+
+async def proppatch(call: Call) -> Response:
+    """207, also where nothing was done.
+
+    :raises NotFound: nothing there. :raises Locked: a token is missing.
+    :raises BadRequest: the body makes no sense.
+    """
+    changes = bodies.propertyupdate(await read_xml(call.request.body))
+    plan = plan_of(changes, call.namespace.abilities)
+    if plan.failures:
+        await found(call)
+    else:
+        try:
+            await call.namespace.change_properties(call.key, plan.changes, call.when, plan.modified)
+        except InsufficientStorage as error:
+            plan.fail_all_set(Failure.of(error))
+    # the name it was asked by: to look up how it is stored would cost one more question
+    href = escape(call.href(call.key))
+    response = f"<D:response><D:href>{href}</D:href>{plan.propstats()}</D:response>"
+    return xml_answer(207, MULTISTATUS + response + MULTISTATUS_END)
