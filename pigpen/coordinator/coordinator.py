@@ -2,6 +2,7 @@
 
 /api/LOGIN/KEY   objects and collections      /hosts    what hosts say
 /account         an account about itself      /status, /metrics
+/dav/            what services mount: faces over `admission`
 
 FOLDER/cluster-secret    FOLDER/catalog.sqlite
 """
@@ -22,6 +23,8 @@ from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
+from pigpen.coordinator.face.admission import CatalogAdmission
+from pigpen.coordinator.face.tools import FaceTools
 from pigpen.coordinator.host_api import HostApi, HostTools, make_host
 from pigpen.coordinator.hosts import Hosts
 from pigpen.coordinator.listings import Listings
@@ -37,6 +40,7 @@ from pigpen.errors import ConfigError, PigpenError, Unavailable
 from pigpen.http import wire
 from pigpen.http.answers import check_method, json_answer
 from pigpen.http.message import Handler, Request, Response
+from pigpen.http.namespace import Admission, Visit
 from pigpen.web.sender import Sender
 from pigpen.web.throttle import Throttle
 from pigpen.web.tree import ResourceTree
@@ -57,6 +61,7 @@ class _Parts:
     entrance: Entrance
     announcer: Announcer
     tree: ResourceTree
+    admission: CatalogAdmission
 
 
 class Coordinator:
@@ -74,11 +79,25 @@ class Coordinator:
         self._parts: _Parts | None = None
         self._sweeping: Deferred[None] | None = None
         self._sweeps = 0
+        self._mounts: dict[str, Handler] = {}
 
     @property
     def handler(self) -> Handler:
         """Serves from `start` to `stop`; before and after it answers 503."""
         return self
+
+    @property
+    def admission(self) -> Admission:
+        """The door to the accounts' namespaces, for faces that are mounted here."""
+        return self
+
+    async def admit(self, request: Request) -> Visit:
+        """See `CatalogAdmission`. :raises Unavailable: before `start` and after `stop`."""
+        return await self._running.admission.admit(request)
+
+    def mount(self, prefix: str, handler: Handler) -> None:
+        """Serve a handler beside the API; before `start`."""
+        self._mounts[prefix] = handler
 
     async def start(self) -> None:
         """Open the catalog, remember the hosts.
@@ -110,9 +129,7 @@ class Coordinator:
     async def handle(self, request: Request) -> Response:
         """Answer, and count the answer."""
         try:
-            if self._parts is None:
-                raise Unavailable(reason="the coordinator starts or stops")
-            response = await self._parts.tree.handle(request)
+            response = await self._running.tree.handle(request)
         except PigpenError as error:
             self.metrics.answered(request.method, error.status)
             raise
@@ -136,9 +153,13 @@ class Coordinator:
 
     @property
     def _catalog(self) -> Catalog:
+        return self._running.catalog
+
+    @property
+    def _running(self) -> _Parts:
         if self._parts is None:
-            raise Unavailable(reason="the coordinator has not started")
-        return self._parts.catalog
+            raise Unavailable(reason="the coordinator starts or stops")
+        return self._parts
 
     def _build(self, catalog: Catalog, secret: ClusterSecret) -> _Parts:
         env, client, hosts, metrics = self._env, self._client, self.hosts, self.metrics
@@ -169,13 +190,25 @@ class Coordinator:
             secret=secret,
             metrics=metrics,
         )
+        face_tools = FaceTools(
+            env=env,
+            settings=settings,
+            catalog=catalog,
+            entrance=entrance,
+            downloads=downloads,
+            openings=openings,
+            passthrough=passthrough,
+            metrics=metrics,
+        )
         tree = ResourceTree()
+        for prefix, handler in self._mounts.items():
+            tree.mount(prefix, handler)
         tree.mount("/api/", objects)
         tree.mount("/account", AccountApi(entrance))
         tree.mount("/hosts", HostApi(host_tools))
         tree.mount("/status", _Status())
         tree.mount("/metrics", _Numbers(metrics))
-        return _Parts(catalog, entrance, announcer, tree)
+        return _Parts(catalog, entrance, announcer, tree, CatalogAdmission(face_tools))
 
     async def _remember_hosts(self, catalog: Catalog) -> None:
         """Hosts that were alive before our start get the benefit of the doubt."""
@@ -260,4 +293,5 @@ def _set_quota(transaction: Transaction, login: str, quota: int | None) -> None:
     accounts.set_quota(transaction, accounts.find_account(transaction, login), quota)
 
 
+_is_admission: type[Admission] = Coordinator
 _is_handler: tuple[type[Handler], ...] = (Coordinator, _Status, _Numbers)

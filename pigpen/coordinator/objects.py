@@ -42,7 +42,7 @@ class ObjectsApi:
         locks: AccountLocks,
     ) -> None:
         self._public_url = settings.public_url
-        self._always_secure = (settings.public_url or "").startswith("https:")
+        self._always_secure = settings.always_secure
         self._entrance = entrance
         self._details = Details(entrance)
         self._downloads = downloads

@@ -24,9 +24,9 @@ from pigpen.coordinator.catalog.writes import OpenWrite, WriteWish
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.placement import order_hosts
-from pigpen.coordinator.settings import transfer_seconds
+from pigpen.coordinator.settings import TOO_MANY_STREAMS, transfer_seconds
 from pigpen.env import Env, random_id
-from pigpen.errors import NoHost, NoRoom, PigpenError, TooManyRequests
+from pigpen.errors import NoHost, NoRoom, PigpenError, TooManyRequests, Unavailable
 from pigpen.http import wire
 from pigpen.http.message import Request
 
@@ -112,6 +112,15 @@ class Openings:
             hosts = known + [host for host in hosts if host not in known]
         return await self._confirm(write, principal, hosts, at_once)
 
+    async def open_stream(self, order: Order) -> Opening:
+        """Open a write whose bytes pass through here.
+
+        :raises Unavailable: as many pass as may. :raises PigpenError: as `open`.
+        """
+        if self.any_host(_any) and not self.any_host(_takes_stream):
+            raise Unavailable(reason=TOO_MANY_STREAMS)
+        return await self.open(order, _takes_stream)
+
     async def renew(self, order: Order, suits: Callable[[Host], bool]) -> Opening:
         """Go on with an open write: at a host that has a part of it, if there is one.
 
@@ -172,6 +181,11 @@ class Openings:
         hosts = [self._hosts.get(one.host_id) for one in candidates]
         return any(host is not None and suits(host) for host in hosts)
 
+    def room(self) -> int | None:
+        """Bytes that all hosts together can still take; None: there is no host."""
+        candidates = self._hosts.candidates(self._env.wall())
+        return sum(one.room for one in candidates) if candidates else None
+
     def _withdraw(self, write: OpenWrite) -> None:
         """In the background: the client need not wait, and may be gone."""
         _ = maybeDeferred(self._catalog.write, writes.withdraw, write).addErrback(
@@ -181,6 +195,14 @@ class Openings:
     def _not_withdrawn(self, failure: Failure) -> None:
         # it ends by itself in a day
         self.log.info("a write stays open: {reason}", reason=failure.getErrorMessage())
+
+
+def _any(_: Host) -> bool:
+    return True
+
+
+def _takes_stream(host: Host) -> bool:
+    return host.takes_streams
 
 
 def _refusal(outcome: Outcome, asked: int) -> PigpenError:

@@ -43,10 +43,17 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     allow_private: bool = False
     heartbeat_seconds: float = 10
     sweep_seconds: float = 60
+    #: WebDAV clients that are known to follow are sent to hosts by 307 of a GET (DAV-80)
+    dav_redirects: bool = False
     #: failures a minute of one access key or one address (CLD-3)
     max_failures: int = 10
     #: of one account: each is known in memory, offline or not
     max_hosts: int = 1000
+
+    @property
+    def always_secure(self) -> bool:
+        """Whether every client comes by TLS, whatever we see."""
+        return (self.public_url or "").startswith("https:")
 
 
 def transfer_seconds(length: int, start: float = 60) -> float:

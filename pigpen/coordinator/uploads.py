@@ -20,7 +20,7 @@ from pigpen.coordinator.hosts import Host
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.openings import START_SECONDS, Opening, Openings, Order
 from pigpen.coordinator.passthrough import Passthrough
-from pigpen.coordinator.settings import MAX_ALTERNATIVES, TOO_MANY_STREAMS, transfer_seconds
+from pigpen.coordinator.settings import MAX_ALTERNATIVES, transfer_seconds
 from pigpen.coordinator.stored import sent_answer, stored_answer
 from pigpen.coordinator.terms import (
     Query,
@@ -33,7 +33,7 @@ from pigpen.coordinator.terms import (
     write_id_of,
 )
 from pigpen.env import Env
-from pigpen.errors import BadRequest, Unavailable
+from pigpen.errors import BadRequest
 from pigpen.http import wire
 from pigpen.http.answers import json_answer
 from pigpen.http.body import Body, BytesBody, read_all
@@ -165,9 +165,7 @@ class Uploads:
             if isinstance(begin, bytes):
                 return await self._store(order, begin)
             body = begin
-        if self._openings.any_host(_suits) and not self._openings.any_host(_takes_stream):
-            raise Unavailable(reason=TOO_MANY_STREAMS)
-        opening = await self._openings.open(order, _takes_stream)
+        opening = await self._openings.open_stream(order)
         if opening.write.answer is not None:
             return stored_answer(opening.write.answer)
         return await self._send(order, opening, body)
@@ -175,14 +173,6 @@ class Uploads:
     async def _send(self, order: Order, opening: Opening, body: Body) -> Response:
         answer = await self._passthrough.send(opening, body)
         return sent_answer(answer, mtime=order.wish.modified is not None)
-
-
-def _suits(_: Host) -> bool:
-    return True
-
-
-def _takes_stream(host: Host) -> bool:
-    return host.takes_streams
 
 
 def _order(

@@ -195,7 +195,12 @@ def _path_to(
 
 
 def shared_node(tx: Transaction, node: Node, want: Want = NOTHING) -> SharedNode:
-    """A node as everybody outside the catalog knows it."""
+    """A node as everybody outside the catalog knows it, with what is wanted of it."""
+    return as_shared(node, Extras(tx, want).of_node(node))
+
+
+def as_shared(node: Node, found: Found = (None, None)) -> SharedNode:
+    """:param found: its properties and locks, if they are known."""
     return SharedNode(
         node.key,
         node.modified,
@@ -205,7 +210,7 @@ def shared_node(tx: Transaction, node: Node, want: Want = NOTHING) -> SharedNode
         node.content_type,
         None if node.is_collection else node.sha256,
         node.same_second,
-        *Extras(tx, want).of_node(node),
+        *found,
     )
 
 

@@ -1,0 +1,158 @@
+"""What a `CatalogNamespace` asks of the catalog: rules with shared values, no I/O of their own."""
+
+from __future__ import annotations
+
+from pigpen.coordinator.catalog import accounts, listing, locking, locks, namespace, writes
+from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog.extras import lock_of
+from pigpen.coordinator.catalog.listing import NodePage, shared_node
+from pigpen.coordinator.catalog.locks import LockRow
+from pigpen.coordinator.catalog.nodes import Node
+from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.coordinator.catalog.writes import WriteWish
+from pigpen.errors import MethodNotAllowed, NotFound
+from pigpen.http import wire
+from pigpen.http.key import Key
+from pigpen.http.namespace import Changes, Lock, LockWish, Want, When
+from pigpen.http.namespace import Node as SharedNode
+
+_ALLOWED_ON_COLLECTION = "HEAD, DELETE, COPY, MOVE"
+
+
+def stat(tx: Transaction, principal: Principal, key: Key, want: Want) -> SharedNode:
+    return shared_node(tx, namespace.resolve(tx, principal, key, loose=True), want)
+
+
+def first_page(
+    tx: Transaction, principal: Principal, key: Key, deep: bool, want: Want, after: str
+) -> tuple[Principal, Key, NodePage]:
+    """:return: also the collection's key as stored. :raises NotFound: none is there."""
+    top = namespace.resolve(tx, principal, key, loose=True)
+    if not top.is_collection:
+        raise NotFound
+    return principal, top.key, listing.members(tx, top, deep=deep, want=want, after=after)
+
+
+def next_page(
+    tx: Transaction, principal: Principal, key: Key, deep: bool, want: Want, after: str
+) -> NodePage:
+    """:param key: as stored."""
+    top = namespace.resolve(tx, principal, key)
+    return listing.members(tx, top, deep=deep, want=want, after=after)
+
+
+def find_object(tx: Transaction, principal: Principal, key: Key) -> tuple[Principal, Node]:
+    """:raises MethodNotAllowed: it is a collection."""
+    node = namespace.resolve(tx, principal, key, loose=True)
+    if node.is_collection:
+        raise MethodNotAllowed(method="GET", allow=_ALLOWED_ON_COLLECTION)
+    return principal, node
+
+
+def check(tx: Transaction, principal: Principal, key: Key, when: When) -> None:
+    locks.check_if(tx, principal, when, key)
+
+
+# -- writes ---------------------------------------------------------------------------------------
+
+
+def judge(tx: Transaction, principal: Principal, wish: WriteWish) -> None:
+    writes.judge(tx, principal, wish)
+
+
+def store(
+    tx: Transaction, principal: Principal, wish: WriteWish, data: bytes
+) -> tuple[SharedNode, bool]:
+    """:return: the version, and whether the object is new."""
+    answer = writes.store_inline(tx, principal, wish, data)
+    node = namespace.resolve(tx, principal, wish.key, loose=wish.when.loose)
+    return shared_node(tx, node), answer.status == 201
+
+
+def stored_now(tx: Transaction, principal: Principal, wish: WriteWish) -> SharedNode:
+    """What a write's key names now. :raises NotFound: it is gone already."""
+    return shared_node(tx, namespace.resolve(tx, principal, wish.key, loose=wish.when.loose))
+
+
+def write_state(tx: Transaction, principal: Principal, write: str) -> wire.WriteState:
+    return writes.write_state(tx, principal, write)
+
+
+# -- changes --------------------------------------------------------------------------------------
+
+
+def make_collection(
+    tx: Transaction, principal: Principal, key: Key, changes: Changes, when: When
+) -> None:
+    namespace.make_collection(tx, principal, key, when, changes)
+
+
+def change_properties(
+    tx: Transaction,
+    principal: Principal,
+    key: Key,
+    changes: Changes,
+    when: When,
+    modified: int | None,
+) -> None:
+    namespace.change_properties(tx, principal, key, changes, when, modified)
+
+
+def delete(tx: Transaction, principal: Principal, key: Key, when: When) -> None:
+    namespace.delete(tx, principal, key, when)
+
+
+def copy(
+    tx: Transaction,
+    principal: Principal,
+    source: Key,
+    destination: Key,
+    deep: bool,
+    overwrite: bool,
+    when: When,
+) -> bool:
+    return namespace.copy(
+        tx, principal, source, destination, deep=deep, overwrite=overwrite, when=when
+    )
+
+
+def move(
+    tx: Transaction,
+    principal: Principal,
+    source: Key,
+    destination: Key,
+    overwrite: bool,
+    when: When,
+) -> bool:
+    return namespace.move(tx, principal, source, destination, overwrite=overwrite, when=when)
+
+
+# -- locks and quota ------------------------------------------------------------------------------
+
+
+def lock(
+    tx: Transaction, principal: Principal, key: Key, wish: LockWish, when: When
+) -> tuple[Lock, bool]:
+    held, made = locking.lock(tx, principal, key, wish, when)
+    return _shared_lock(tx, held), made
+
+
+def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when: When) -> Lock:
+    return _shared_lock(tx, locking.refresh(tx, principal, key, seconds, when))
+
+
+def unlock(tx: Transaction, principal: Principal, key: Key, token: str, when: When) -> None:
+    locking.unlock(tx, principal, key, token, when)
+
+
+def _shared_lock(tx: Transaction, row: LockRow) -> Lock:
+    return lock_of(locks.key_of(tx, row.node_id), row)
+
+
+def quota(tx: Transaction, principal: Principal, key: Key) -> tuple[int, int | None]:
+    """:return: bytes used, and bytes left; None: there is no quota."""
+    namespace.resolve(tx, principal, key, loose=True)
+    info = accounts.account_info(tx, principal.account_id)
+    if info.quota is None:
+        return info.used, None
+    return info.used, max(0, info.quota - info.used - info.reserved)
