@@ -284,21 +284,20 @@ async def _account(env: Env, options: Any) -> None:
 
 
 async def _coordinator(env: Env, options: Any) -> None:
-    from pigpen import services
     from pigpen.client import console
+    from pigpen.coordinator.operator import Operator
 
     tap.keep_private()
-    part = services.make_coordinator(env, options.config, lambda error: None).part
-    await part.start()
-    try:
-        if options.task == "make-account":
-            console.show(await part.make_account(options[options.task], options.quota()))
-        elif options.task == "add-key":
-            console.show(await part.add_key(options[options.task], "operator"))
-        else:
-            await part.set_quota(options[options.task], options.quota())
-    finally:
-        await part.stop()
+    operator = Operator(env, os.path.abspath(options.config.folder))
+    task, login = options.task, options[options.task]
+    if task == "make-account":
+        console.show(await operator.make_account(login, options.quota()))
+    elif task == "add-key":
+        console.show(await operator.add_key(login, "operator"))
+    elif task == "set-quota":
+        await operator.set_quota(login, options.quota())
+    else:
+        await operator.set_state(login, active=task == "resume")
 
 
 def _collection_or_key(text: str) -> Any:

@@ -88,14 +88,16 @@ class AccountOptions(CloudOptions):
 
 
 class OperatorOptions(CoordinatorOptions):
-    """As for twistd, and what an operator does while the coordinator is stopped."""
+    """As for twistd, and what an operator does, whether the coordinator runs or not."""
 
     #: what ends at once instead of running the service; each names a login
-    TASKS: ClassVar[tuple[str, ...]] = ("make-account", "add-key", "set-quota")
+    TASKS: ClassVar[tuple[str, ...]] = ("make-account", "add-key", "set-quota", "suspend", "resume")
 
     optParameters = parameters(
         ("make-account", None, "Make an account of this login, print its access key, and end."),
         ("add-key", None, "Print one more access key for the account of this login, and end."),
+        ("suspend", None, "Refuse all access keys of this login, keep what it stores, and end."),
+        ("resume", None, "Let this login in again, and end."),
         ("set-quota", None, "Give the account of this login what --quota says, and end."),
         ("quota", None, "What it may store, such as 10G; none: no limit. [new accounts: none]"),
     )

@@ -188,6 +188,8 @@ class OperatorTests(CommandLineCase):
             ("--add-key=ann", "add-key", None),
             ("--set-quota=ann --quota=500M", "set-quota", 500 * 2**20),
             ("--set-quota=ann --quota=none", "set-quota", None),
+            ("--suspend=ann", "suspend", None),
+            ("--resume=ann", "resume", None),
         ]:
             found = self.operator(line)
             self.assertEqual((found.task, found.quota()), (task, quota), line)

@@ -42,8 +42,10 @@ class AccountTests(RulesCase):
         other = make_access_key(random.Random(98))
         twin = type(own)(own.id, other.secret)
         self.refused(twin.to_text())
-        self.tx.run("UPDATE accounts SET state = ? WHERE login = 'me'", accounts.SUSPENDED)
+        accounts.set_state(self.tx, self.me.account_id, accounts.SUSPENDED)
         self.refused(text)
+        accounts.set_state(self.tx, self.me.account_id, accounts.ACTIVE)
+        self.enter(text)
 
     def test_revoked(self) -> None:
         """A revoked key fails at once; others go on; it cannot be revoked by a stranger (A6)."""

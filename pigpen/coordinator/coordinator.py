@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from pigpen.coordinator.account_api import AccountApi
 from pigpen.coordinator.account_locks import AccountLocks
 from pigpen.coordinator.announcer import Announcer
-from pigpen.coordinator.catalog import accounts, host_rows, retention
+from pigpen.coordinator import operator
+from pigpen.coordinator.catalog import host_rows, retention
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.face.admission import CatalogAdmission
@@ -37,7 +37,6 @@ from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.coordinator.uploads import Uploads
 from pigpen.env import Env, sleep
 from pigpen.errors import ConfigError, PigpenError, Unavailable
-from pigpen.http import wire
 from pigpen.http.answers import check_method, json_answer
 from pigpen.http.message import Handler, Request, Response
 from pigpen.http.namespace import Admission, Visit
@@ -141,15 +140,11 @@ class Coordinator:
 
         :raises BadRequest: the login. :raises Conflict: it is taken.
         """
-        return await self._catalog.write(_make_account, login, quota)
+        return await self._catalog.write(operator.make_account, login, quota)
 
     async def add_key(self, login: str, label: str = "") -> str:
         """One more access key for an account. :raises NoAccount: there is none."""
-        return await self._catalog.write(_add_key, login, label)
-
-    async def set_quota(self, login: str, quota: int | None) -> None:
-        """Change an account's quota in bytes; None: no limit. :raises NoAccount: there is none."""
-        await self._catalog.write(_set_quota, login, quota)
+        return await self._catalog.write(operator.add_key, login, label)
 
     @property
     def _catalog(self) -> Catalog:
@@ -277,20 +272,6 @@ def _open_folder(env: Env, folder: str) -> ClusterSecret:
     except OSError as error:
         reason = f"this folder cannot be used: {error.strerror or error}"
         raise ConfigError(path=folder, reason=reason) from None
-
-
-def _make_account(transaction: Transaction, login: str, quota: int | None) -> str:
-    account_id = accounts.make_account(transaction, login, quota)
-    return accounts.add_key(transaction, account_id, wire.NewKey(label="first")).key
-
-
-def _add_key(transaction: Transaction, login: str, label: str) -> str:
-    account_id = accounts.find_account(transaction, login)
-    return accounts.add_key(transaction, account_id, wire.NewKey(label=label)).key
-
-
-def _set_quota(transaction: Transaction, login: str, quota: int | None) -> None:
-    accounts.set_quota(transaction, accounts.find_account(transaction, login), quota)
 
 
 _is_admission: type[Admission] = Coordinator

@@ -78,6 +78,11 @@ def find_account(tx: Transaction, login: str) -> int:
     return account_id
 
 
+def set_state(tx: Transaction, account_id: int, state: int) -> None:
+    """:param state: ACTIVE, or SUSPENDED: `authenticate` lets nobody in."""
+    tx.run("UPDATE accounts SET state = ? WHERE id = ?", state, account_id)
+
+
 def authenticate(tx: Transaction, credentials: Credentials) -> Principal:
     """Let in who has a valid access key.
 

@@ -1,7 +1,8 @@
 """Catalog: the coordinator's SQLite database, with group commit.
 
     catalog.sqlite         WAL, synchronous=FULL: a commit that returned survives a power cut
-    catalog.sqlite.lock    held while a coordinator runs: a second one is refused
+    catalog.sqlite.lock    held while a coordinator runs: a second one is refused; an operator's
+                           short tasks go on beside it
     catalog.sqlite.backup-N    made before schema N is changed
 
 `read` and `write` run a rule in a thread, inside a transaction. Waiting reads share one snapshot,
@@ -65,6 +66,8 @@ class Catalog:
     def __init__(self, env: Env, path: str) -> None:
         self._env = env
         self._path = path
+        #: whether another process may have it, whose schema is ours too
+        self._beside = False
         self._connections: list[sqlite3.Connection] = []
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
@@ -72,12 +75,21 @@ class Catalog:
         self._writes = Batches(env, self._write_batch, WRITE_BATCH, MAX_WAITING)
 
     @classmethod
-    async def open(cls, env: Env, path: str, schema: Mapping[int, str] | None = None) -> Self:
+    async def open(
+        cls,
+        env: Env,
+        path: str,
+        schema: Mapping[int, str] | None = None,
+        *,
+        beside: bool = False,
+    ) -> Self:
         """Open a catalog, or make a new one.
 
+        :param beside: for a moment, while a coordinator may be running on it.
         :raises ConfigError: another process has it, a newer program made it, or it is damaged.
         """
         catalog = cls(env, path)
+        catalog._beside = beside
         await env.in_thread(catalog._open, schema_files() if schema is None else schema)
         return catalog
 
@@ -134,21 +146,29 @@ class Catalog:
             raise
 
     def _open_checked(self, schema: Mapping[int, str]) -> None:
-        self._lock()
+        alone = self._lock()
         writer = self._connect(self._path)
-        check_known(schema_number(writer), self._path, schema)
+        number = schema_number(writer)
+        check_known(number, self._path, schema)
+        if not alone and number < max(schema):
+            reason = "the coordinator that runs is older than this program: start it again first"
+            raise ConfigError(path=self._path, reason=reason)
         _configure(writer, self._path)
+        if alone:
+            self._check_and_migrate(writer, schema)
+        reader = self._connect(self._path)
+        reader.execute("PRAGMA query_only = ON")
+        reader.execute("PRAGMA trusted_schema = OFF")
+        reader.execute(f"PRAGMA temp_store = {IN_MEMORY}")
+        self._writer, self._reader = writer, reader
+
+    def _check_and_migrate(self, writer: sqlite3.Connection, schema: Mapping[int, str]) -> None:
         problem = writer.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise sqlite3.DatabaseError(f"the catalog is damaged: {problem}")
         backup = migrate(writer, self._path, schema)
         if backup is not None:
             self.log.info("the catalog has a new schema; the old one is {backup}", backup=backup)
-        reader = self._connect(self._path)
-        reader.execute("PRAGMA query_only = ON")
-        reader.execute("PRAGMA trusted_schema = OFF")
-        reader.execute(f"PRAGMA temp_store = {IN_MEMORY}")
-        self._writer, self._reader = writer, reader
 
     def _connect(self, path: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -161,8 +181,11 @@ class Catalog:
         self._connections.append(connection)
         return connection
 
-    def _lock(self) -> None:
-        """SQLite's own lock on a file beside: it ends with the process, and works everywhere."""
+    def _lock(self) -> bool:
+        """SQLite's own lock on a file beside: it ends with the process, and works everywhere.
+
+        :return: False: a coordinator runs, and `beside` allows for that.
+        """
         connection = self._connect(self._path + ".lock")
         try:
             connection.execute("PRAGMA busy_timeout = 0")
@@ -170,8 +193,11 @@ class Catalog:
         except sqlite3.OperationalError as error:
             if _primary_code(error) != sqlite3.SQLITE_BUSY:
                 raise
+            if self._beside:
+                return False
             reason = "another coordinator uses it; stop that one first"
             raise ConfigError(path=self._path, reason=reason) from None
+        return True
 
     # -- batches, in a thread ---------------------------------------------------------------------
 
