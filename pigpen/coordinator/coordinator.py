@@ -185,6 +185,7 @@ class Coordinator:
             secret=secret,
             metrics=metrics,
         )
+        tree = self._tree(objects, AccountApi(entrance), HostApi(host_tools))
         face_tools = FaceTools(
             env=env,
             settings=settings,
@@ -195,15 +196,18 @@ class Coordinator:
             passthrough=passthrough,
             metrics=metrics,
         )
+        return _Parts(catalog, entrance, announcer, tree, CatalogAdmission(face_tools))
+
+    def _tree(self, objects: Handler, account: Handler, hosts: Handler) -> ResourceTree:
         tree = ResourceTree()
         for prefix, handler in self._mounts.items():
             tree.mount(prefix, handler)
         tree.mount("/api/", objects)
-        tree.mount("/account", AccountApi(entrance))
-        tree.mount("/hosts", HostApi(host_tools))
+        tree.mount("/account", account)
+        tree.mount("/hosts", hosts)
         tree.mount("/status", _Status())
-        tree.mount("/metrics", _Numbers(metrics))
-        return _Parts(catalog, entrance, announcer, tree, CatalogAdmission(face_tools))
+        tree.mount("/metrics", _Numbers(self.metrics))
+        return tree
 
     async def _remember_hosts(self, catalog: Catalog) -> None:
         """Hosts that were alive before our start get the benefit of the doubt."""
