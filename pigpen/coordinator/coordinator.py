@@ -15,10 +15,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pigpen.coordinator import operator
 from pigpen.coordinator.account_api import AccountApi
 from pigpen.coordinator.account_locks import AccountLocks
 from pigpen.coordinator.announcer import Announcer
-from pigpen.coordinator import operator
 from pigpen.coordinator.catalog import host_rows, retention
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.downloads import Downloads

@@ -25,7 +25,8 @@ class OperatorTests(SynchronousTestCase):
     def put(self, key: str, login: str = "me", size: int = 100) -> str:
         """:return: the status."""
         url = f"{self.cloud.url}/api/{login}/{os.urandom(4).hex()}"
-        upload = ("curl", "-sS", "-L", "-u", f"{login}:{key}", "-T", "-", "-o", os.devnull)
+        upload = ("curl", "-sS", "-L", "-u", f"{login}:{key}", "-T", "-", "-o", os.devnull,
+                  "-H", f"Content-Length: {size}", "-H", "Transfer-Encoding:")  # fmt: skip
         return run(*upload, "-w", "%{http_code}", url, input=bytes(size)).stdout.decode()
 
     def test_while_it_runs(self) -> None:
