@@ -127,9 +127,21 @@ class CoordinatorConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class GatewayConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``users``: a file of users, who share the gateway's account. ``aliases``: names that clients
+    may call it by. ``proxies``: addresses whose X-Forwarded fields are believed. ``redirect``: some
+    programs read from hosts themselves. ``infinity``: PROPFIND of all levels. ``trusted``: no
+    warning when the access key goes over plain http."""
+
     port: Port = GATEWAY_PORT
     coordinator: str | None = None
     access_key: str | None = None
+    prefix: str = "/"
+    aliases: list[str] = []
+    proxies: list[str] = []
+    users: str | None = None
+    redirect: bool = False
+    infinity: bool = False
+    trusted: bool = False
 
 
 class SoloConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -294,6 +306,19 @@ def load_service(disk: Disk, path: str, environ: Mapping[str, str]) -> ServiceCo
     return convert(_references(raw, disk, path, environ), ServiceConfig, path)
 
 
+def load_private(disk: Disk, path: str, limit: int) -> str:
+    """A file of secrets that is no configuration. Blocks.
+
+    :raises ConfigError: it cannot be read, or others may read it.
+    """
+    if disk.entry(path) is None:
+        raise ConfigError(path=path, reason="there is no such file")
+    faults = privacy_faults(disk, path, group_may_read=True)
+    if faults:
+        raise ConfigError(path=path, reason=faults[0])
+    return _text(disk, path, limit)
+
+
 def privacy_faults(disk: Disk, path: str, *, group_may_read: bool = False) -> list[str]:
     """Why a file is no place for a secret; each says what to do (REL-G2)."""
     faults = []
@@ -310,14 +335,13 @@ def privacy_faults(disk: Disk, path: str, *, group_may_read: bool = False) -> li
     return faults
 
 
-def _text(disk: Disk, path: str) -> str:
+def _text(disk: Disk, path: str, limit: int = MAX_FILE_BYTES) -> str:
     try:
-        return disk.read(os.path.realpath(path), MAX_FILE_BYTES).decode()
+        return disk.read(os.path.realpath(path), limit).decode()
     except UnicodeDecodeError:
         raise ConfigError(path=path, reason="it is not UTF-8 text") from None
     except ValueError:
-        reason = f"it is larger than {MAX_FILE_BYTES} bytes"
-        raise ConfigError(path=path, reason=reason) from None
+        raise ConfigError(path=path, reason=f"it is larger than {limit} bytes") from None
     except OSError as error:
         raise ConfigError(path=path, reason=error.strerror or "cannot be read") from None
 

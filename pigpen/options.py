@@ -194,15 +194,34 @@ class CoordinatorOptions(FolderOptions):
 
 
 class GatewayOptions(ServiceOptions):
-    longdesc = "Serve the cloud over HTTP to programs on this machine, without a login."
+    longdesc = (
+        "Serve the cloud by WebDAV and HTTP: on this machine without a login, elsewhere over TLS to"
+        " whoever has a login and an access key, or to the users of a file."
+    )
     section = "runserver"
     optParameters = parameters(
         CONFIG,
         *CLOUD,
         ("port", "p", "Port to listen on. [default: 2574]"),
         *LISTEN,
+        ("users", None, "Serve the account of -k to the users of this file (htdigest)."),
+        ("prefix", None, "Serve below this path. [default: /]"),
     )
-    optFlags: ClassVar[Rows] = [INSECURE]
+    optFlags: ClassVar[Rows] = [
+        INSECURE,
+        ["redirect", None, "Let programs that can read straight from hosts do so."],
+        ["infinity", None, "Allow listings of all levels at once (PROPFIND, Depth: infinity)."],
+    ]
+
+    def opt_alias(self, name: str) -> None:
+        """Name that clients call this server by, such as cloud.example; may be given more than
+        once."""
+        self.setdefault("aliases", []).append(name)
+
+    def opt_proxy(self, address: str) -> None:
+        """Address of a proxy in front, whose X-Forwarded fields are believed; may be given more
+        than once."""
+        self.setdefault("proxies", []).append(address)
 
 
 class SoloOptions(FolderOptions):
@@ -221,7 +240,7 @@ class SoloOptions(FolderOptions):
 SERVICES: Rows = [
     ["host", None, HostOptions, "lend disk space to the cloud"],
     ["coordinator", None, CoordinatorOptions, "know accounts, names and hosts"],
-    ["runserver", None, GatewayOptions, "serve the cloud to this machine"],
+    ["runserver", None, GatewayOptions, "serve the cloud by WebDAV, to be mounted"],
     ["solo", None, SoloOptions, "all of it in one process"],
 ]
 
@@ -255,5 +274,5 @@ def _from_user(merged: Any, user: UserConfig) -> Any:
     if getattr(merged, "access_key", "") is None:
         changes["access_key"] = user.accesskey
     if isinstance(merged, GatewayConfig) and user.insecure:
-        changes["insecure"] = True
+        changes["trusted"] = True
     return msgspec.structs.replace(merged, **changes)

@@ -1,6 +1,6 @@
 """Services: the parts of pigpen as Twisted service trees.
 
-    HostService, RedirectService (the coordinator), GatewayService: one part behind one port
+    HostService, RedirectService (the coordinator), WebDAVService: one part behind one port
     pigpen.solo.SoloService: all three in one process
 
 Starting listens first, so that a host is reachable when it registers, then starts the part.
@@ -24,7 +24,6 @@ from twisted.logger import Logger
 from pigpen.config import (
     DEFAULT_COORDINATOR,
     CoordinatorConfig,
-    GatewayConfig,
     HostConfig,
     Listen,
     exposure,
@@ -173,8 +172,8 @@ class RedirectService(PartService):
     part: Coordinator
 
 
-class GatewayService(PartService):
-    """The cloud for programs on this machine."""
+class WebDAVService(PartService):
+    """The cloud by WebDAV: `pigpen.gateway` makes it."""
 
 
 def limits_for(descriptors: int) -> ServerLimits:
@@ -205,7 +204,7 @@ def make_host(env: Env, config: HostConfig, fatal: Fatal) -> HostService:
     check_listen(config)
     client = HttpClient(env)
     coordinator = config.coordinator or DEFAULT_COORDINATOR
-    _warn_if_exposed(coordinator, config)
+    warn_if_exposed(coordinator, config)
     settings = HostSettings(
         folder=os.path.abspath(config.folder),
         coordinator=coordinator,
@@ -233,24 +232,6 @@ def make_coordinator(env: Env, config: CoordinatorConfig, fatal: Fatal) -> Redir
     return RedirectService(env, Coordinator(env, client, settings), client, config, fatal)
 
 
-def make_gateway(env: Env, config: GatewayConfig, fatal: Fatal) -> GatewayService:
-    from pigpen.client.gateway import Gateway
-    from pigpen.client.session import Session
-
-    if not is_loopback(config.interface):
-        reason = "it asks for no login, so it listens on this machine only: --interface=127.0.0.1"
-        raise ConfigError(path="the gateway", reason=reason)
-    if config.access_key is None:
-        reason = "an access key is needed: pass -k KEY, or write 'accesskey: KEY' to ~/.pigpen"
-        raise ConfigError(path="the gateway", reason=reason)
-    check_listen(config)
-    client = HttpClient(env)
-    coordinator = config.coordinator or DEFAULT_COORDINATOR
-    _warn_if_exposed(coordinator, config)
-    session = Session(env, client, coordinator, config.access_key)
-    return GatewayService(env, Gateway(session), client, config, fatal)
-
-
 def check_listen(listen: Listen) -> None:
     """:raises ConfigError: TLS by halves, or none where others could listen in."""
     if (listen.certificate is None) != (listen.private_key is None):
@@ -264,7 +245,8 @@ def check_listen(listen: Listen) -> None:
         raise ConfigError(path=f"interface {listen.interface}", reason=reason)
 
 
-def _warn_if_exposed(coordinator: str, listen: Listen) -> None:
+def warn_if_exposed(coordinator: str, listen: Listen) -> None:
+    """Say so if the access key can be read on its way."""
     warning = exposure(coordinator)
     if warning is not None and not listen.insecure:
         log.warn("{risk}", risk=warning)  # noqa: G010  # its only name in Twisted

@@ -18,12 +18,12 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from pigpen.config import CoordinatorConfig, GatewayConfig, HostConfig, SoloConfig, load_user
 from pigpen.env import Disk, Env
 from pigpen.errors import ConfigError, Conflict, PigpenError
+from pigpen.gateway import make_gateway
 from pigpen.services import (
     Fatal,
     PartService,
     end,
     make_coordinator,
-    make_gateway,
     make_host,
     own_url,
 )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from pigpen.env import Env
+    from pigpen.services import PartService
 
 log = Logger()
 
@@ -90,21 +91,26 @@ def make(
 
     :raises ConfigError: what was configured cannot be run.
     """
-    from pigpen import services, solo
-
     config = options.config
     if options.section == "solo":
+        from pigpen.solo import SoloService
+
         command = spelled(sys.argv[0])
-        return solo.SoloService(env, config, fatal, announce, user_path(os.environ), command)
-    makers: dict[str, Callable[..., services.PartService]] = {
-        "host": services.make_host,
-        "coordinator": services.make_coordinator,
-        "runserver": services.make_gateway,
-    }
-    service = makers[options.section](env, config, fatal)
+        return SoloService(env, config, fatal, announce, user_path(os.environ), command)
+    service = _maker(options.section)(env, config, fatal)
     line = f"Listening on {config.interface}:{config.port} ..."
     _ = service.ready.addCallback(lambda _: announce(line))
     return service
+
+
+def _maker(section: str) -> Callable[..., PartService]:
+    from pigpen import services
+
+    if section == "runserver":
+        from pigpen.gateway import make_gateway
+
+        return make_gateway
+    return services.make_host if section == "host" else services.make_coordinator
 
 
 def resource(reactor: Any = None, config: UserConfig | str | None = None) -> IResource:
@@ -119,11 +125,11 @@ def resource(reactor: Any = None, config: UserConfig | str | None = None) -> IRe
     """
     from twisted.internet.defer import Deferred
 
-    from pigpen.client.gateway import Gateway
     from pigpen.client.session import Session
+    from pigpen.gateway import handler_below
     from pigpen.system import SystemEnv
     from pigpen.web.client import HttpClient
-    from pigpen.web.resource import HandlerResource
+    from pigpen.web.resource import PlacedResource
 
     path = config if isinstance(config, str) else None
     user = config if isinstance(config, UserConfig) else load_user(os.environ, path)[0]
@@ -141,7 +147,7 @@ def resource(reactor: Any = None, config: UserConfig | str | None = None) -> IRe
     reactor.addSystemEventTrigger(
         "before", "shutdown", lambda: Deferred.fromCoroutine(client.close())
     )
-    return HandlerResource(Gateway(session, anywhere=True), env)
+    return PlacedResource(lambda place: handler_below(env, session, place), env)
 
 
 def spelled(started: str) -> str:

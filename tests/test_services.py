@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen import config, services
-from pigpen.config import CoordinatorConfig, GatewayConfig, HostConfig, Listen
+from pigpen.config import CoordinatorConfig, HostConfig, Listen
 from pigpen.errors import BadRequest, ConfigError, PigpenError
 from pigpen.http.body import BytesBody, read_all
 from pigpen.http.key import Key
@@ -146,12 +146,6 @@ class MakeTests(SynchronousTestCase):
         self.assertEqual(services.own_url(Listen(port=1, interface="::1")), "http://[::1]:1")
         secure = Listen(port=1, certificate="c", private_key="k")
         self.assertEqual(services.own_url(secure), "https://127.0.0.1:1")
-
-    def test_gateway_is_local(self) -> None:
-        """The gateway asks for no login, so it never listens for others, insecure or not."""
-        wanted = GatewayConfig(access_key="K", interface="0.0.0.0", insecure=True)
-        error = self.assertRaises(ConfigError, services.make_gateway, SimEnv(), wanted, print)
-        self.assertIn("127.0.0.1", error.message)
 
     def test_addresses(self) -> None:
         """A host that is not told its addresses is reached where it listens."""

@@ -39,7 +39,7 @@ class TapTests(SynchronousTestCase):
         for line, kind in [
             ("host x -k K --target-size=1G", services.HostService),
             ("coordinator x", services.RedirectService),
-            ("runserver -k K", services.GatewayService),
+            ("runserver -k K", services.WebDAVService),
             ("solo x", solo.SoloService),
         ]:
             made = self.make(line)

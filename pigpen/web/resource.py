@@ -8,6 +8,9 @@ to a file if it is large, before we are asked; `web.server` has no such limit.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,7 +22,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from pigpen.env import Env
-from pigpen.errors import PigpenError
+from pigpen.errors import BadKey, KeyTooLong, NotFound, PigpenError
 from pigpen.http.answers import error_answer
 from pigpen.http.body import CHUNK_BYTES, BaseBody, Body
 from pigpen.http.key import Key
@@ -47,8 +50,35 @@ class HandlerResource:
         raise TypeError("mount it in a ResourceTree instead")
 
     def render(self, request: Any) -> int:
-        _Rendering(self._handler, request).start()
+        _Rendering(self._handler, request, len(request.prepath)).start()
         return NOT_DONE_YET
+
+
+#: places of one resource in trees that get a handler each; more than anybody mounts
+MAX_PLACES = 100
+
+
+class PlacedResource(HandlerResource):
+    """A leaf whose handler must know where it is: it is given whole paths."""
+
+    def __init__(self, make: Callable[[Key], Handler], env: Env) -> None:
+        """:param make: called with the path of the resource, once for each place it is at."""
+        self._made = lru_cache(MAX_PLACES)(make)
+        super().__init__(_Nowhere(), env)
+
+    def render(self, request: Any) -> int:
+        handler: Handler = _Nowhere()
+        with contextlib.suppress(BadKey, KeyTooLong):  # as with the whole path: 400
+            handler = self._made(_place(request))
+        _Rendering(handler, request, 0).start()
+        return NOT_DONE_YET
+
+
+class _Nowhere:
+    """Where nothing can be."""
+
+    async def handle(self, request: Request) -> Response:
+        raise NotFound
 
 
 class _SpooledBody(BaseBody):
@@ -74,9 +104,11 @@ class _Rendering:
 
     log = Logger()
 
-    def __init__(self, handler: Handler, request: Any) -> None:
+    def __init__(self, handler: Handler, request: Any, above: int) -> None:
+        """:param above: how many names of the path the handler does not see."""
         self._handler = handler
         self._request = request
+        self._above = above
         self._gone = False
         self._room: Deferred[None] | None = None
         self._running: Deferred[None] | None = None
@@ -88,7 +120,7 @@ class _Rendering:
 
     async def _run(self) -> None:
         try:
-            response = await self._handler.handle(_translated(self._request))
+            response = await self._handler.handle(_translated(self._request, self._above))
         except PigpenError as error:
             response = error_answer(error)
         try:
@@ -168,10 +200,16 @@ class _Rendering:
         self._request.finish()
 
 
-def _translated(request: Any) -> Request:
+def _place(request: Any) -> Key:
+    """The path of the resource that answers a request. :raises BadKey: it is no key."""
+    names = request.path.split(b"/")[1 : 1 + len(request.prepath)]
+    return Key(Key.from_path("/" + b"/".join(names).decode("latin-1")).names, True)
+
+
+def _translated(request: Any, above: int) -> Request:
     """:raises BadKey: the path below the mount is no key."""
     # twisted.web's own pieces of the path are decoded, so that they cannot be told apart
-    names = request.path.split(b"/")[1 + len(request.prepath) :]
+    names = request.path.split(b"/")[1 + above :]
     path = b"/" + b"/".join(names)
     headers = Headers()
     for name, values in request.requestHeaders.getAllRawHeaders():

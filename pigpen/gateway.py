@@ -1,0 +1,140 @@
+"""The gateway: WebDAV in front of the cloud (`pigpen runserver`; DAV-100 to DAV-103).
+
+loopback            everyone, in the gateway's own account
+a file of users     its users, in the gateway's own account
+anywhere else       whoever shows a login and an access key, in that account; over TLS only
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.logger import Logger
+
+from pigpen.client.namespace import RemoteNamespace
+from pigpen.client.session import Session
+from pigpen.client.visitors import Visitors
+from pigpen.config import (
+    DEFAULT_COORDINATOR,
+    GatewayConfig,
+    exposure,
+    is_loopback,
+    load_private,
+)
+from pigpen.dav.admission import KeyAdmission, OpenAdmission, UserAdmission
+from pigpen.dav.face import WebDav
+from pigpen.dav.hosts import OwnNames, OwnNamesOnly
+from pigpen.dav.settings import REDIRECTED_AGENTS, DavSettings
+from pigpen.dav.users import MAX_FILE_BYTES, parse_users
+from pigpen.env import Env
+from pigpen.errors import BadKey, ConfigError, KeyTooLong
+from pigpen.http.key import Key
+from pigpen.http.message import Handler
+from pigpen.http.namespace import Admission
+from pigpen.services import Fatal, WebDAVService, check_listen, warn_if_exposed
+from pigpen.web.client import ClientLimits, HttpClient
+
+#: connections to one peer: a server elsewhere takes 50 of one address; each slow reader needs one
+CONNECTIONS: Final = 48
+CONNECTIONS_HERE: Final = 256
+
+
+class Gateway:
+    """What runs while the gateway does."""
+
+    log = Logger()
+
+    def __init__(self, handler: Handler, session: Session | None) -> None:
+        """:param session: of its own account; None: everyone brings a key."""
+        self._handler = handler
+        self._session = session
+
+    @property
+    def handler(self) -> Handler:
+        return self._handler
+
+    async def start(self) -> None:
+        """:raises PigpenError: the coordinator does not know the access key, or is not there."""
+        if self._session is not None:
+            account = await self._session.account()
+            self.log.info("serving the cloud of {login}", login=account.login)
+
+    async def stop(self) -> None:
+        return None
+
+
+def make_gateway(env: Env, config: GatewayConfig, fatal: Fatal) -> WebDAVService:
+    """:raises ConfigError: what was configured cannot be served, or not safely."""
+    check_listen(config)
+    coordinator = config.coordinator or DEFAULT_COORDINATOR
+    here = exposure(coordinator) is None and coordinator.startswith("http:")
+    client = HttpClient(env, ClientLimits(connections=CONNECTIONS_HERE if here else CONNECTIONS))
+    if not config.trusted:
+        warn_if_exposed(coordinator, config)
+    session = _own_session(env, config, client, coordinator)
+    admission = _admission(env, config, session, Visitors(env, client, coordinator))
+    handler = OwnNamesOnly(WebDav(env, admission, _settings(config)), _own_names(config))
+    return WebDAVService(env, Gateway(handler, session), client, config, fatal)
+
+
+def _own_session(
+    env: Env, config: GatewayConfig, client: HttpClient, coordinator: str
+) -> Session | None:
+    if config.users is None and not is_loopback(config.interface):
+        if config.certificate is None:
+            reason = (
+                "over plain HTTP access keys could be read by others: give --certificate and"
+                " --private-key, or --users=FILE, who log in by Digest"
+            )
+            raise ConfigError(path=f"interface {config.interface}", reason=reason)
+        return None
+    if config.access_key is None:
+        reason = "an access key is needed: pass -k KEY, or write 'accesskey: KEY' to ~/.pigpen"
+        raise ConfigError(path="the gateway", reason=reason)
+    return Session(env, client, coordinator, config.access_key)
+
+
+def _admission(
+    env: Env, config: GatewayConfig, session: Session | None, visitors: Visitors
+) -> Admission:
+    if session is None:
+        return KeyAdmission(env, visitors)
+    namespace = RemoteNamespace(session)
+    if config.users is None:
+        return OpenAdmission(namespace)
+    text = load_private(env.disk, config.users, MAX_FILE_BYTES)
+    return UserAdmission(env, parse_users(text, config.users), namespace)
+
+
+def _settings(config: GatewayConfig) -> DavSettings:
+    """:raises ConfigError: the prefix is no path."""
+    try:
+        prefix = Key.from_path("/" + config.prefix.strip("/"))
+    except (BadKey, KeyTooLong) as error:
+        raise ConfigError(path=f"prefix {config.prefix}", reason=error.message) from None
+    aliases = _aliases(config)
+    return DavSettings(
+        prefix=Key(prefix.names, True),
+        aliases=aliases | {f"{name}:{config.port}" for name in aliases},
+        infinity=config.infinity,
+        redirected_agents=REDIRECTED_AGENTS if config.redirect else (),
+    )
+
+
+def _own_names(config: GatewayConfig) -> OwnNames:
+    return OwnNames(
+        bound=config.interface, aliases=_aliases(config), proxies=frozenset(config.proxies)
+    )
+
+
+def _aliases(config: GatewayConfig) -> frozenset[str]:
+    return frozenset(name.lower() for name in config.aliases)
+
+
+def handler_below(env: Env, session: Session, prefix: Key) -> Handler:
+    """A WebDAV handler for somebody else's server, which decides who may come, by what name.
+
+    :param prefix: where it is mounted: paths come whole.
+    """
+    face = WebDav(env, OpenAdmission(RemoteNamespace(session)), DavSettings(prefix=prefix))
+    return OwnNamesOnly(face, OwnNames(anywhere=True))

@@ -1,0 +1,209 @@
+"""The gateway: who may come in, by what name, and what they see (DAV-100 to DAV-103)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from pigpen.config import GatewayConfig, UserConfig
+from pigpen.dav.users import user_lines
+from pigpen.errors import ConfigError, Forbidden, Misdirected, PigpenError
+from pigpen.gateway import make_gateway
+from pigpen.http.body import BytesBody, read_all
+from pigpen.http.key import Key
+from pigpen.http.message import Caller, Headers, Request, Response
+from pigpen.options import _from_user
+from pigpen.testing.env import SimEnv
+from tests.cloud_kit import COORDINATOR, MIB, Cloud
+
+HERE = Caller("127.0.0.1")
+BIG = bytes(range(256)) * 1000
+
+
+def basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+class GatewayTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.cloud = Cloud()
+        self.addCleanup(self.cloud.close)
+        self.cloud.start_host("h1")
+        self.env = self.cloud.world.node("gateway")
+        self.fatal: list[PigpenError] = []
+        self.service = self.make()
+
+    def make(self, **options: Any) -> Any:
+        options = {"coordinator": COORDINATOR, "access_key": self.cloud.key, **options}
+        service = make_gateway(self.env, GatewayConfig(**options), self.fatal.append)
+        self.addCleanup(lambda: self.cloud.run(service._client.close()))
+        self.service = service
+        return service
+
+    def ask(
+        self,
+        method: str,
+        path: str = "/",
+        data: bytes = b"",
+        caller: Caller = HERE,
+        secure: bool = False,
+        **fields: str,
+    ) -> tuple[Response, bytes]:
+        headers = Headers({"Host": "localhost:2574"})
+        headers.update({name.replace("_", "-"): value for name, value in fields.items()})
+        request = Request(
+            method, Key.from_path(path), headers=headers, body=BytesBody(data), caller=caller,
+            secure=secure,
+        )  # fmt: skip
+
+        async def asking() -> tuple[Response, bytes]:
+            answer = await self.service.part.handler.handle(request)
+            return answer, await read_all(answer.body, MIB)
+
+        return self.cloud.run(asking())
+
+    def status(self, *args: Any, **options: Any) -> int:
+        return self.ask(*args, **options)[0].status
+
+    def test_loopback(self) -> None:
+        """On this machine programs that know nothing of pigpen store and fetch, without a login."""
+        for data in (b"hello", BIG):
+            self.ask("DELETE", "/a%20b")
+            self.assertEqual(self.status("PUT", "/a%20b", data), 201)
+            self.assertEqual(self.status("PUT", "/a%20b", data), 204)
+            answer, got = self.ask("GET", "/a%20b")
+            self.assertEqual((answer.status, got), (200, data))
+            answer, got = self.ask("GET", "/a%20b", Range="bytes=1-3")
+            self.assertEqual((answer.status, got), (206, data[1:4]))
+            etag = answer.headers["ETag"]
+            self.assertEqual(self.status("GET", "/a%20b", If_None_Match=etag), 304)
+        self.assertEqual(self.status("PROPFIND", "/", Depth="1"), 207)
+        self.assertEqual(self.status("GET", "/none"), 404)
+        self.assertEqual(self.ask("OPTIONS")[0].headers["DAV"], "1, 2, 3, extended-mkcol")
+
+    def test_web_pages(self) -> None:
+        """A page in a browser on this machine cannot reach the cloud (DNS rebinding, forms)."""
+        for name in ("127.0.0.1:2574", "[::1]:2574", "localhost"):
+            self.assertEqual(self.status("GET", "/", Host=name), 200)
+        self.assertRaises(Misdirected, self.ask, "GET", "/", Host="evil.example:2574")
+        for origin in ("http://evil.example", "null"):
+            self.assertRaises(Forbidden, self.ask, "PUT", "/x", b"x", Origin=origin)
+        self.assertEqual(self.status("PUT", "/x", b"x", Origin="http://localhost:2574"), 201)
+
+    def test_alias(self) -> None:
+        """A name that it is given is its own in Host, Destination and Origin."""
+        self.make(aliases=["Cloud.Example"])
+        self.assertEqual(self.status("PUT", "/x", b"x", Host="cloud.example:2574"), 201)
+        there = "http://cloud.example:2574/y"
+        self.assertEqual(self.status("COPY", "/x", Destination=there), 201)
+        self.assertEqual(self.status("COPY", "/x", Destination="http://other.example/y"), 502)
+
+    def test_prefix(self) -> None:
+        self.make(prefix="/a/b/")
+        self.assertEqual(self.status("PUT", "/a/b/x", b"x"), 201)
+        self.assertEqual(self.cloud.get("x").data, b"x")
+        self.assertIn(b"/a/b/x", self.ask("PROPFIND", "/a/b", Depth="1")[1])
+        self.assertEqual(self.status("PROPFIND", "/", Depth="1"), 207)
+        self.assertRaises(ConfigError, self.make, prefix="/%zz")
+
+    def test_keys(self) -> None:
+        """Elsewhere everyone logs in with login and access key, and sees that account."""
+        other = self.cloud.run(self.cloud.coordinator.make_account("bob"))
+        self.make(
+            interface="0.0.0.0", certificate="c", private_key="k", access_key=None,
+            aliases=["cloud.example"],
+        )  # fmt: skip
+        far: dict[str, Any] = {
+            "caller": Caller("192.0.2.1"), "secure": True, "Host": "cloud.example",
+        }  # fmt: skip
+        answer, _ = self.ask("GET", "/x", **far)
+        self.assertEqual(answer.status, 401)
+        self.assertIn("Basic", answer.headers["WWW-Authenticate"])
+        ann, bob = basic("ann", self.cloud.key), basic("bob", other)
+        self.assertEqual(self.status("PUT", "/x", b"ann's", Authorization=ann, **far), 201)
+        self.assertEqual(self.status("GET", "/x", Authorization=bob, **far), 404)
+        self.assertEqual(self.ask("GET", "/x", Authorization=ann, **far)[1], b"ann's")
+        for name, key in (("bob", self.cloud.key), ("ann", "pp_no"), ("ann", "\u00fc")):
+            self.assertEqual(self.status("GET", "/x", Authorization=basic(name, key), **far), 401)
+
+    def test_ended_key(self) -> None:
+        """An access key that is ended stops working at once."""
+        second = self.cloud.run(self.cloud.coordinator.add_key("ann"))
+        self.make(interface="0.0.0.0", certificate="c", private_key="k")
+        far: dict[str, Any] = {"caller": Caller("192.0.2.1"), "Host": "192.0.2.9"}
+        self.assertEqual(self.status("GET", Authorization=basic("ann", second), **far), 200)
+        key_id = second.split("_")[1]
+        self.assertEqual(self.cloud.ask("DELETE", f"/account/keys/{key_id}").status, 204)
+        self.assertEqual(self.status("GET", Authorization=basic("ann", second), **far), 401)
+
+    def test_users(self) -> None:
+        """Users of a file share the gateway's account."""
+        self.file("/users", user_lines("eve", "secret"), 0o600)
+        self.make(users="/users")
+        self.assertEqual(self.status("PUT", "/x", b"x"), 401)
+        self.assertEqual(self.status("PUT", "/x", b"x", Authorization=basic("eve", "secret")), 201)
+        self.assertEqual(self.cloud.get("x").data, b"x")
+
+    def test_users_file(self) -> None:
+        """A file of users that others may read, or that is none, is refused."""
+        self.file("/open", user_lines("eve", "secret"), 0o644)
+        self.file("/wrong", "eve:secret\n", 0o600)
+        for path, reason in (("/open", "chmod"), ("/wrong", "line 1"), ("/none", "no such file")):
+            error = self.assertRaises(ConfigError, self.make, users=path)
+            self.assertIn(reason, error.message)
+
+    def file(self, name: str, text: str, mode: int) -> None:
+        disk: Any = self.env.disk
+        file = disk.create(name)
+        file.write(text.encode())
+        file.close()
+        disk._existing(name)[2].mode = mode
+
+    def test_in_the_open(self) -> None:
+        """Over plain HTTP nobody is let show a key; only users, who log in by Digest."""
+        error = self.assertRaises(ConfigError, self.make, interface="0.0.0.0")
+        self.assertIn("--certificate", error.message)
+        error = self.assertRaises(ConfigError, self.make, interface="0.0.0.0", insecure=True)
+        self.assertIn("--users", error.message)
+        self.file("/users", user_lines("eve", "secret"), 0o600)
+        self.make(interface="0.0.0.0", insecure=True, users="/users")
+        far: dict[str, Any] = {"caller": Caller("192.0.2.1"), "Host": "192.0.2.9:2574"}
+        answer, _ = self.ask("GET", Authorization=basic("eve", "secret"), **far)
+        self.assertEqual(answer.status, 401)
+        challenges = answer.headers.getall("WWW-Authenticate")
+        self.assertTrue(all(one.startswith("Digest") for one in challenges), challenges)
+
+    def test_own_key(self) -> None:
+        """A wrong access key is found at the start, not at the first request."""
+        self.make(access_key="pp_wrong")
+        self.assertRaises(PigpenError, self.cloud.run, self.service.part.start())
+        error = self.assertRaises(ConfigError, self.make, access_key=None)
+        self.assertIn("accesskey: KEY", error.message)
+
+    def test_redirect(self) -> None:
+        """Programs that follow read from the host; others do not notice."""
+        self.make(redirect=True)
+        self.ask("PUT", "/x", BIG)
+        answer, _ = self.ask("GET", "/x", User_Agent="rclone/v1.60")
+        self.assertEqual(answer.status, 307)
+        self.assertEqual(self.cloud.ask("GET", answer.headers["Location"], key="").data, BIG)
+        self.assertEqual(self.ask("GET", "/x", User_Agent="cadaver")[1], BIG)
+
+    def test_trusted(self) -> None:
+        """~/.pigpen may silence a warning about the access key; it opens no port to the world."""
+        merged = _from_user(GatewayConfig(), UserConfig(insecure=True))
+        self.assertEqual((merged.trusted, merged.insecure), (True, False))
+
+
+class UnreachableTests(SynchronousTestCase):
+    def test_coordinator_away(self) -> None:
+        """While the coordinator cannot be reached, a file is not said to be missing."""
+        env = SimEnv()
+        made = make_gateway(env, GatewayConfig(access_key="pp_x"), print)
+        request = Request("GET", Key.from_path("/x"))
+        answer = env.run(made.part.handler.handle(request))
+        self.assertIn(answer.status, {502, 503, 504})
+        self.assertIn("Retry-After", answer.headers)
+        env.run(made._client.close())
