@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from twisted.internet.defer import Deferred
 
+from pigpen.coordinator import operator
 from pigpen.coordinator.coordinator import Coordinator
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.host.host import Host
@@ -100,6 +101,14 @@ class Cloud:
     def coordinator(self) -> Coordinator:
         part: Coordinator = self.nodes["coordinator"].part
         return part
+
+    def set_quota(self, quota: int | None) -> None:
+        """Of the user's account, as an operator does it."""
+
+        async def set_it() -> None:
+            await self.coordinator._catalog.write(operator.set_quota, "ann", quota)
+
+        self.run(set_it())
 
     def start_coordinator(self) -> None:
         env = self.world.node("coordinator")

@@ -183,7 +183,7 @@ class FileTests(RemoteCase):
         """A full account says so, before a byte of a large file is asked for."""
         self.write("a", b"12345")
         self.assertEqual(self.run_(self.remote.quota(ROOT)), Quota(5))
-        self.run_(self.cloud.coordinator.set_quota("ann", 1000))
+        self.cloud.set_quota(1000)
         self.assertEqual(self.run_(self.remote.quota(ROOT)), Quota(5, 995))
         body = HeldBody(BIG, length=len(BIG))
         self.assertRaises(QuotaExceeded, self.write, "b", body)

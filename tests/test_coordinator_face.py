@@ -293,7 +293,7 @@ class QuotaTests(FaceCase):
         self.assertEqual((quota.used, quota.available), (5, None))
         self.cloud.start_fake_host("h1", target_size=10 * MIB)
         self.assertEqual(self.run_(namespace.quota(X)).available, 10 * MIB)
-        self.run_(self.cloud.coordinator.set_quota("ann", 100))
+        self.cloud.set_quota(100)
         self.assertEqual(self.run_(namespace.quota(X)).available, 95)
         self.assertRaises(QuotaExceeded, self.write, b"x" * 101, Key(("y",)))
         self.assertRaises(NotFound, self.run_, namespace.quota(Key(("none",))))

@@ -79,7 +79,7 @@ class ExpectFormTests(UploadsCase):
     def test_pipe(self) -> None:
         """A pipe of unknown length may have what the quota leaves."""
         host = self.add_host()
-        self.cloud.run(self.cloud.coordinator.set_quota("ann", 5 * MIB))
+        self.cloud.set_quota(5 * MIB)
         self.assertEqual(self.put(HeldBody(BIG)).status, 307)
         [expectation] = host.expected.values()
         self.assertEqual((expectation.length, expectation.max_bytes), (None, 5 * MIB))
