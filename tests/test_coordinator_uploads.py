@@ -411,7 +411,7 @@ class StreamedTests(UploadsCase):
     def test_quota(self) -> None:
         """Over the quota: 507, whatever the form."""
         self.add_host()
-        self.cloud.run(self.cloud.coordinator.set_quota("ann", 10))
+        self.cloud.set_quota(10)
         self.assertEqual(self.cloud.ask("PUT", "/api/ann/x", BIG).code, "quota")
         self.assertEqual(self.cloud.ask("PUT", "/api/ann/x", BIG[:11]).code, "quota")
         self.assertEqual(self.offer().code, "quota")
