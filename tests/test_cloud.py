@@ -99,7 +99,7 @@ class CloudTests(SynchronousTestCase):
 
     def test_quota(self) -> None:
         """What is over the quota is refused before a byte is sent."""
-        self.cloud.run(self.cloud.coordinator.set_quota("ann", len(BIG) + 10))
+        self.cloud.set_quota(len(BIG) + 10)
         self.assertEqual(self.cloud.put("x", BIG).status, 201)
         refused = self.cloud.put("y", BIG)
         self.assertEqual((refused.status, refused.code), (507, "quota"))

@@ -24,7 +24,7 @@ class AccountTests(SynchronousTestCase):
     def test_account(self) -> None:
         """An account sees what it stores and may store."""
         self.cloud.ask("PUT", "/api/ann/x", b"12345")
-        self.cloud.run(self.cloud.coordinator.set_quota("ann", 100))
+        self.cloud.set_quota(100)
         account = self.account()
         self.assertEqual((account.login, account.used, account.objects), ("ann", 5, 1))
         self.assertEqual((account.quota, account.reserved), (100, 0))
