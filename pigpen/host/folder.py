@@ -27,6 +27,9 @@ from pigpen.host import durable
 PART_SECONDS = 24 * 3600
 TRASH_SECONDS = 7 * 24 * 3600
 _READ_BYTES = 1024 * 1024
+#: in `blobs`, and below them in all: as many as two and four hexadecimal digits can name
+OUTER_FOLDERS = 256
+LEAVES = 65_536
 
 
 class Note(msgspec.Struct):
@@ -54,7 +57,7 @@ class Folder:
         self._blobs = f"{root}/blobs"
         self._trash = f"{root}/trash"
         #: by the first 16 bits of an id: whether the leaf's own name is known to be durable
-        self._durable_leaves = bytearray(65536)
+        self._durable_leaves = bytearray(LEAVES)
 
     def blob(self, blob: str) -> str:
         return f"{self.leaf(blob)}/{blob}"
@@ -70,7 +73,7 @@ class Folder:
     def make_folders(self) -> None:
         for path in (self._blobs, self.incoming, self._trash):
             self.disk.make_folder(path)
-        for number in range(256):
+        for number in range(OUTER_FOLDERS):
             self.disk.make_folder(f"{self._blobs}/{number:02x}")
         durable.sync_folder(self.disk, self._blobs)
         durable.sync_folder(self.disk, self.root)
@@ -154,6 +157,18 @@ class Folder:
         """Make the folder a blob will lie in; `publish` makes it durable."""
         if not self._durable_leaves[int(blob[:4], 16)]:
             self.disk.make_folder(self.leaf(blob))
+
+    def make_leaves(self, outer: int) -> bool:
+        """Make all leaves of an outer folder, durably. :return: False: they are there."""
+        first, count = outer * OUTER_FOLDERS, LEAVES // OUTER_FOLDERS
+        if all(self._durable_leaves[first : first + count]):
+            return False
+        path = f"{self._blobs}/{outer:02x}"
+        for inner in range(count):
+            self.disk.make_folder(f"{path}/{inner:02x}")
+        durable.sync_folder(self.disk, path)
+        self._durable_leaves[first : first + count] = b"\1" * count
+        return True
 
     def unsynced_parent(self, blob: str) -> str | None:
         """The folder to sync before a blob's leaf is known to be durable; None: it is."""

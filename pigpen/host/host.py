@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from pigpen.env import Env, OpenFile, Space, sleep
 from pigpen.errors import ConfigError, DiskFailed, PigpenError, Unavailable
-from pigpen.host import durable, identity
+from pigpen.host import durable, identity, leaves
 from pigpen.host.confirming import ConfirmTools
 from pigpen.host.downloads import Downloads
 from pigpen.host.expect import ExpectHandler, ExpectTools
@@ -47,7 +47,7 @@ class Host:
         self._env = env
         self._settings = settings
         self._tasks = Tasks()
-        self._chores: Deferred[None] | None = None
+        self._chores: list[Deferred[None]] = []
         self._lock: OpenFile | None = None
         self._trash = 0
         self._outcomes: Counter[str] = Counter()
@@ -98,7 +98,9 @@ class Host:
         self.room.used = used + self._trash
         self.parts.restore(parts)
         self.outbox.restore(receipts)
-        self._chores = Deferred.fromCoroutine(self._do_chores())
+        self._chores = [Deferred.fromCoroutine(self._do_chores())]
+        if self._settings.target_size >= leaves.LEAST_TARGET_SIZE:
+            self._chores.append(Deferred.fromCoroutine(self._make_leaves()))
         self.session.life.start()
 
     def when_online(self) -> Deferred[None]:
@@ -115,9 +117,9 @@ class Host:
             self.log.error("receipts are lost: {reason}", reason=error.message)
         self.session.life.stop()
         self.table.close()
-        chores, self._chores = self._chores, None
-        if chores is not None:
-            chores.cancel()
+        chores, self._chores = self._chores, []
+        for chore in chores:
+            chore.cancel()
         self._files.close()
         self._tasks.forget(self._outbox_file.close())
         await self._tasks.settled()
@@ -169,6 +171,19 @@ class Host:
                 return
             except (PigpenError, OSError) as error:
                 self.log.error("cleaning up failed: {reason}", reason=str(error))
+
+    async def _make_leaves(self) -> None:
+        def busy() -> bool:
+            return bool(self._uploads.running) or self.room.left < leaves.LEAST_TARGET_SIZE // 100
+
+        try:
+            await leaves.make_leaves(self._env, self._tasks, self._folder, busy)
+        except CancelledError:
+            return
+        except DiskFailed as error:
+            self._disk_error(error)
+        except OSError as error:  # each upload makes its own
+            self.log.info("cannot make folders ahead: {reason}", reason=str(error))
 
     async def _sweep_trash(self) -> None:
         sweeping = self._env.in_thread(self._folder.sweep_trash, self._env.wall())
