@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -26,9 +26,7 @@ from pigpen.web.responding import (
     plan_response,
     send_body,
 )
-
-if TYPE_CHECKING:
-    from pigpen.web.server import HttpFactory
+from pigpen.web.serving import Serving
 
 
 class Connection(Protocol):
@@ -77,8 +75,8 @@ class Answerer:
 
     log = Logger()
 
-    def __init__(self, factory: HttpFactory, connection: Connection) -> None:
-        self._factory = factory
+    def __init__(self, server: Serving, connection: Connection) -> None:
+        self._server = server
         self._connection = connection
         self._task: Deferred[None] | None = None
         #: keeps the end of the last task in sight
@@ -95,7 +93,7 @@ class Answerer:
 
     def ask(self, request: Request) -> None:
         """Have the handler answer; what it answers, or raises, is sent."""
-        coroutine: Any = self._factory.handler.handle(request)
+        coroutine: Any = self._server.handler.handle(request)
         try:
             waiting = coroutine.send(None)
         except StopIteration as done:
@@ -160,9 +158,9 @@ class Answerer:
     def _plan(self, response: Response) -> tuple[Plan, Response]:
         self.begun = True
         exchange = self._connection.exchange
-        if self._connection.body_pending or self._factory.draining:
+        if self._connection.body_pending or self._server.draining:
             exchange.keep_alive = False  # the rest of the body would be taken for a request
-        common = self._factory.common_lines
+        common = self._server.common_lines
         try:
             plan = plan_response(response, exchange, common)
         except Exception as error:  # noqa: BLE001 - whatever a handler returned, we answer

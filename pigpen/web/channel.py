@@ -12,7 +12,7 @@ whenever a request is (BODY, ANSWER):
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -37,9 +37,7 @@ from pigpen.web.responding import (
     body_now,
     plan_response,
 )
-
-if TYPE_CHECKING:
-    from pigpen.web.server import HttpFactory
+from pigpen.web.serving import Owner
 
 #: how much plain TCP reads at once while a body streams: fewer turns for the same bytes
 BODY_READ_BYTES = 128 * 1024
@@ -63,9 +61,9 @@ class HttpChannel(Protocol):
     """Bytes in, handler's responses out, one request at a time, in order."""
 
     log = Logger()
-    factory: HttpFactory
+    factory: Owner[HttpChannel]
 
-    def __init__(self, factory: HttpFactory) -> None:
+    def __init__(self, factory: Owner[HttpChannel]) -> None:
         self.factory = factory
         self._limits = factory.limits
         self._stage = Stage.HEAD

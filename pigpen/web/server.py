@@ -19,6 +19,7 @@ from pigpen.http.lines import FieldLines
 from pigpen.http.message import Handler
 from pigpen.web.channel import HttpChannel
 from pigpen.web.limits import ServerLimits
+from pigpen.web.serving import Owner
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress, IDelayedCall
@@ -164,3 +165,6 @@ def _group(address: str) -> str:
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
     return str(parsed)
+
+
+_is_owner: type[Owner[HttpChannel]] = HttpFactory
