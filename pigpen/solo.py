@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -215,7 +216,19 @@ class Places:
     gateway: str
 
 
-def welcome(command: str, places: Places, kept: Kept, key: str | None) -> list[str]:
+def mounting(gateway: str, system: str) -> list[str]:
+    """What to type for the cloud as a disk. :param system: as `sys.platform` names it."""
+    if system == "darwin":
+        return [f"mkdir -p ~/cloud && mount_webdav -S {gateway}/ ~/cloud"]
+    if system == "win32":
+        return [f"net use P: {gateway}/"]
+    place = gateway.partition("://")[2]
+    return [f"gio mount dav://{place}/", f"sudo mount -t davfs {gateway}/ /mnt"]
+
+
+def welcome(
+    command: str, places: Places, kept: Kept, key: str | None, system: str = sys.platform
+) -> list[str]:
     """What to type next. :param key: to be shown, at the first start; None: not again."""
     relative = command != "pigpen" and not os.path.isabs(command)
     lines = [
@@ -241,5 +254,11 @@ def welcome(command: str, places: Places, kept: Kept, key: str | None) -> list[s
         f"  curl -T FILE {places.gateway}/FILE",
         f"  curl {places.gateway}/FILE",
         f"  curl -L -T FILE -u {LOGIN}:ACCESSKEY {places.coordinator}/api/{LOGIN}/FILE",
+        "",
+        "or as a disk, here:",
+        "",
+        *[f"  {line}" for line in mounting(places.gateway, system)],
+        "",
+        f"or in a browser: {places.gateway}/",
         "",
     ]

@@ -32,6 +32,17 @@ class WelcomeTests(SynchronousTestCase):
         lines = welcome("pigpen", PLACES, Kept("/home/.pigpen"), "pp_" + "x" * 60)
         self.assertEqual([line for line in lines if len(line) > 80], [])
 
+    def test_mounting(self) -> None:
+        """The line that mounts the cloud is the one of this system, to be typed as it is."""
+        for system, line in (
+            ("linux", "sudo mount -t davfs http://127.0.0.1:2574/ /mnt"),
+            ("freebsd14", "gio mount dav://127.0.0.1:2574/"),
+            ("darwin", "mkdir -p ~/cloud && mount_webdav -S http://127.0.0.1:2574/ ~/cloud"),
+            ("win32", "net use P: http://127.0.0.1:2574/"),
+        ):
+            lines = welcome("pigpen", PLACES, Kept("/home/.pigpen"), None, system)
+            self.assertIn(f"  {line}", lines)
+
 
 class KeepTests(SynchronousTestCase):
     def setUp(self) -> None:
