@@ -153,6 +153,13 @@ class CheckedBody(BaseBody):
             if given is not None:
                 return given
 
+    def _last(self) -> bytes:
+        chunk, self._held = self._held, None
+        self._check()
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
     def _take(self, chunk: bytes) -> None:
         self._received += len(chunk)
         if self.length is not None and self._received > self.length:
@@ -160,16 +167,12 @@ class CheckedBody(BaseBody):
         for one in self._hashes.values():
             one.update(chunk)
 
-    def _last(self) -> bytes:
+    def _check(self) -> None:
         if self.length is not None and self._received < self.length:
             raise ShortBody(received=self._received, expected=self.length)
         for name, one in self._hashes.items():
             if one.digest() != self._promised[name]:
                 raise BadRequest(reason=f"its body has another {name.upper()} than announced")
-        chunk, self._held = self._held, None
-        if chunk is None:
-            raise StopAsyncIteration
-        return chunk
 
     async def aclose(self) -> None:
         self._held = None

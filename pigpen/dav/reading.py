@@ -72,8 +72,10 @@ async def _found(call: Call) -> Node:
 
 async def _collection(call: Call, node: Node) -> Response:
     """The page of a collection; it has no version that a condition could name, but it is there."""
-    not_modified(call.request, Validators("", node.modified // 1000 + 0.5))
+    unchanged = not_modified(call.request, Validators("", node.modified // 1000 + 0.5))
     await _check_if(call)
+    if unchanged:
+        return Response(304, Headers({"Cache-Control": _CACHE}))
     return await directory_page(call, node)
 
 
