@@ -283,6 +283,18 @@ async def _account(env: Env, options: Any) -> None:
     await _with_session(env, options, work)
 
 
+async def _locks(env: Env, options: Any) -> None:
+    from pigpen.client import console, lock_commands
+
+    async def work(session: Session) -> None:
+        if options["break"] is not None:
+            await lock_commands.break_lock(session, options["break"])
+        else:
+            await lock_commands.show_locks(session, console.show)
+
+    await _with_session(env, options, work)
+
+
 async def _coordinator(env: Env, options: Any) -> None:
     from pigpen.client import console
     from pigpen.coordinator.operator import Operator
@@ -312,6 +324,7 @@ COMMANDS: dict[str, Callable[[Env, Any], Coroutine[Any, Any, None]]] = {
     "ls": _ls,
     "rm": _rm,
     "account": _account,
+    "locks": _locks,
     "coordinator": _coordinator,
 }
 

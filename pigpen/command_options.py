@@ -87,6 +87,16 @@ class AccountOptions(CloudOptions):
     )
 
 
+class LocksOptions(CloudOptions):
+    longdesc = (
+        "Show the locks that programs hold through WebDAV: token, end, user, kind, key. "
+        + STATUS_HELP
+    )
+    optParameters = parameters(
+        ("break", None, "End the lock of this token, whoever took it."),
+    )
+
+
 class OperatorOptions(CoordinatorOptions):
     """As for twistd, and what an operator does, whether the coordinator runs or not."""
 
@@ -149,6 +159,7 @@ class CommandOptions(usage.Options):
         ["ls", None, ListOptions, "list names"],
         ["rm", None, RemoveOptions, "remove"],
         ["account", None, AccountOptions, "show the account, change its access keys"],
+        ["locks", None, LocksOptions, "show locks of WebDAV clients, break one"],
         ["coordinator", None, OperatorOptions, "know accounts, names and hosts"],
         *[row for row in SERVICES if row[0] != "coordinator"],
     ]

@@ -104,8 +104,12 @@ class Session:
             async for line in lines:
                 yield line
 
-    async def lines(self, body: Body) -> AsyncGenerator[wire.ListLine, None]:
+    def lines(self, body: Body) -> AsyncGenerator[wire.ListLine, None]:
         """Read the listing in the body of an answer. :raises BadAnswer: as `list`."""
+        return self.records(body, wire.ListLine)
+
+    async def records(self, body: Body, shape: type[T]) -> AsyncGenerator[T, None]:
+        """Read an answer with a line of JSON for each thing. :raises BadAnswer: as `list`."""
         try:
             async for line in _lines(body):
                 if line.startswith(b'{"end"'):
@@ -113,7 +117,7 @@ class Session:
                     if end.next is not None:
                         raise BadAnswer(peer=self.coordinator, reason="the listing stops early")
                     return
-                yield self._decode(line, wire.ListLine)
+                yield self._decode(line, shape)
             raise BadAnswer(peer=self.coordinator, reason="the listing was cut; try again")
         finally:
             await body.aclose()
