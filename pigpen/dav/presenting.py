@@ -73,7 +73,8 @@ def kind_of(content_type: str, name: str) -> str:
     """How a page can show a file: image, audio, video, pdf, text; "" if it cannot."""
     essence = _essence(content_type)
     if essence in _UNKNOWN:
-        return _KINDS_BY_SUFFIX.get(name.rpartition(".")[2].lower(), "")
+        stem, _, suffix = name.rpartition(".")
+        return _KINDS_BY_SUFFIX.get(suffix.lower(), "") if stem else ""
     family = essence.partition("/")[0]
     if family in {"image", "audio", "video", "text"}:
         return family

@@ -32,10 +32,16 @@ class Refusal extends Error {
   }
 }
 
-// the element names in an error body (RFC 4918 8.7, 14.5), or none
-function conditionsIn(text) {
+// all elements of this name; of what is no XML, none
+function elementsIn(text, name) {
+  if (!text.startsWith("<")) return [];
   const parsed = new DOMParser().parseFromString(text, "application/xml");
-  return [...parsed.getElementsByTagNameNS("DAV:", "error")].flatMap((error) =>
+  return [...parsed.getElementsByTagNameNS("DAV:", name)];
+}
+
+// the element names in an error body (RFC 4918 14.5)
+function conditionsIn(text) {
+  return elementsIn(text, "error").flatMap((error) =>
     [...error.children].map((child) => child.localName),
   );
 }
@@ -51,9 +57,8 @@ function messageIn(text) {
 
 // a Multi-Status names members that kept a change from being made
 function memberIn(text) {
-  const parsed = new DOMParser().parseFromString(text, "application/xml");
-  const href = parsed.getElementsByTagNameNS("DAV:", "href")[0];
-  const status = parsed.getElementsByTagNameNS("DAV:", "status")[0];
+  const [href] = elementsIn(text, "href");
+  const [status] = elementsIn(text, "status");
   if (!href || !status) return null;
   return { name: nameIn(href.textContent), status: Number(status.textContent.split(" ")[1]) };
 }
