@@ -321,18 +321,18 @@ class SharedSoloTests(SynchronousTestCase):
     def test_gateway(self) -> None:
         """Programs that know nothing of pigpen use the gateway."""
         run, url = self.run_, f"{self.solo.gateway}/{self.at}"
+        run("echo | pigpen put @/first")  # WebDAV makes no collections by the way
         run(f"curl -sf -T - {url}/film", BIG)
         got = run(f"curl -sf {url}/film").stdout
         self.assertEqual(hashlib.sha256(got).digest(), hashlib.sha256(BIG).digest())
         self.assertEqual(run(f"curl -sf -r 5-9 {url}/film").stdout, BIG[5:10])
         self.assertIn(b"Content-Length: 3000000", run(f"curl -sfI {url}/film").stdout)
-        self.assertIn(b'"name":"film"', run(f"curl -sf {url}/").stdout)
-        self.assertEqual(
-            run(f"curl -s -o /dev/null -w '%{{http_code}}' -X PROPFIND {url}/").stdout, b"501"
-        )
+        self.assertIn(b"film", run(f"curl -sf {url}/").stdout)
+        listed = run(f"curl -sf -X PROPFIND -H 'Depth: 1' {url}/").stdout
+        self.assertIn(f"/{self.at}/film</D:href>".encode(), listed)
         for field, status in (("Host: evil.example", b"421"), ("Origin: http://evil", b"403")):
-            got = run(f"curl -s -o /dev/null -w '%{{http_code}}' -H '{field}' {url}/").stdout
-            self.assertEqual(got, status)
+            told = f"curl -s -o /dev/null -w '%{{http_code}}' -X MKCOL -H '{field}' {url}/evil/"
+            self.assertEqual(run(told).stdout, status)
         run(f"curl -sf -X DELETE {url}/film")
         self.assertEqual(run(f"curl -s -o /dev/null -w '%{{http_code}}' {url}/film").stdout, b"404")
 
@@ -353,11 +353,13 @@ class SharedSoloTests(SynchronousTestCase):
         url = f"http://127.0.0.1:{int(site.stdout.readline())}/remote/{self.at}"
         run = self.run_
         (self.folder / "big").write_bytes(BIG)
+        run("echo | pigpen put @/first")
         run(f"curl -sf -T big {url}/big")
         self.assertEqual(run(f"curl -sf {url}/big").stdout, BIG)
         self.assertEqual(run(f"curl -sf -r 5-9 {url}/big").stdout, BIG[5:10])
         self.assertEqual(run("pigpen get @/big").stdout, BIG)
-        self.assertIn(b'"name":"big"', run(f"curl -sf {url}/").stdout)
+        listed = run(f"curl -sf -X PROPFIND -H 'Depth: 1' {url}/").stdout
+        self.assertIn(f"/remote/{self.at}/big</D:href>".encode(), listed)
         run(f"curl -sf -X DELETE {url}/big")
         self.assertEqual(run(f"curl -s -o /dev/null -w '%{{http_code}}' {url}/big").stdout, b"404")
         site.terminate()
