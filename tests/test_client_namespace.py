@@ -194,7 +194,7 @@ class PropertyTests(RemoteCase):
     def test_properties(self) -> None:
         """Properties are set all or nothing, with the time, and told as they are wanted."""
         self.write("a", b"x")
-        first = Property("n:", "k", "<k>1</k>")
+        first = Property("n:", "k", '<k xmlns="n:">1</k>')
         change = self.remote.change_properties
         self.run_(change(k("a"), (first,), PLAIN, modified=5000))
         node = self.run_(self.remote.stat(k("a"), Want(properties=True)))

@@ -26,7 +26,7 @@ class DetailsCase(SynchronousTestCase):
 class PropertyTests(DetailsCase):
     def test_kept(self) -> None:
         """Properties are kept with their key, follow a rename, and can be removed."""
-        wishes = [PropertyWish("urn:x", "a", "<a/>"), PropertyWish("", "b", "<b/>")]
+        wishes = [PropertyWish("urn:x", "a", '<a xmlns="urn:x"/>'), PropertyWish("", "b", "<b/>")]
         self.assertEqual(self.ask("PATCH", "x?properties", wishes).status, 204)
         self.ask("MOVE", "x", Destination="/api/ann/y")
         found = self.ask("GET", "y?properties").json(list[PropertyWish])
@@ -36,7 +36,7 @@ class PropertyTests(DetailsCase):
 
     def test_modified(self) -> None:
         """The same change may set the time; without the token of a lock neither is changed."""
-        wish = [PropertyWish("urn:x", "a", "<a/>")]
+        wish = [PropertyWish("urn:x", "a", '<a xmlns="urn:x"/>')]
         answer = self.ask("PATCH", "x?properties", wish, X_OC_Mtime="1000000000.5")
         self.assertEqual((answer.status, answer.headers["X-OC-Mtime"]), (204, "accepted"))
         self.assertEqual(self.ask("GET", "x").headers["Pigpen-Modified"], "1000000000500")
@@ -47,7 +47,7 @@ class PropertyTests(DetailsCase):
 
     def test_with_a_collection(self) -> None:
         """A new collection comes with its properties, or not at all."""
-        wish = PropertyWish("urn:x", "a", "<a/>")
+        wish = PropertyWish("urn:x", "a", '<a xmlns="urn:x"/>')
         self.assertEqual(self.ask("MKCOL", "dir", [wish]).status, 201)
         self.assertEqual(self.ask("GET", "dir/?properties").json(list[PropertyWish]), [wish])
         self.assertEqual(self.ask("MKCOL", "bad", [{"name": ""}]).status, 400)
@@ -56,6 +56,10 @@ class PropertyTests(DetailsCase):
     def test_refused(self) -> None:
         """Nonsense, nothing there, no key, other methods."""
         self.assertEqual(self.ask("PATCH", "x?properties", b"{").status, 400)
+        for value in ("text", "<b/>", "<a/></p><p>"):
+            wish = PropertyWish("", "a", value)
+            self.assertEqual(self.ask("PATCH", "x?properties", [wish]).status, 400)
+        self.assertEqual(self.ask("POST", "x?lock", {"owner": "<o>"}).status, 400)
         self.assertEqual(self.ask("PATCH", "none?properties", []).status, 404)
         self.assertEqual(self.ask("PUT", "x?properties", b"").status, 405)
         refused = self.cloud.ask("PATCH", "/api/ann/x?properties", b"{", key="no")
@@ -129,12 +133,12 @@ class LockTests(DetailsCase):
 
     def test_listed(self) -> None:
         """One request lists members with their properties and locks."""
-        self.ask("PATCH", "x?properties", [PropertyWish("u:1", "k", "v")])
+        self.ask("PATCH", "x?properties", [PropertyWish("u:1", "k", '<k xmlns="u:1"/>')])
         taken = self.lock()
         first, end = self.ask("GET", "?want=properties,locks").data.splitlines()
         line = msgspec.json.decode(first, type=wire.ListLine)
         self.assertEqual((line.name, line.locks), ("x", [taken]))
-        self.assertEqual(line.properties, [wire.Property("u:1", "k", "v")])
+        self.assertEqual(line.properties, [wire.Property("u:1", "k", '<k xmlns="u:1"/>')])
         self.assertIn(b"end", end)
 
     def test_life(self) -> None:

@@ -157,6 +157,12 @@ class ProppatchTests(SynchronousTestCase):
         )
         self.assertEqual(self.shelf.asked, [])
 
+    def test_long_names(self) -> None:
+        """A name nobody can keep is 507 as well."""
+        name, space = "n" * 1001, "s:" + "x" * 1000
+        self.assertEqual(self.fate(f"<{name}/>"), {507: [name]})
+        self.assertEqual(self.fate(f'<y:a xmlns:y="{space}"/>'), {507: [f"{{{space}}}a"]})
+
     def test_full(self) -> None:
         """A store that has no room refuses what is set, and depends on that what is removed."""
         self.shelf.fails = InsufficientStorage(reason="a node has at most 1000 properties")

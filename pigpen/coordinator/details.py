@@ -29,6 +29,7 @@ from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.terms import Query, modified_of, when_of
 from pigpen.errors import BadRequest
 from pigpen.http.answers import check_method, json_answer, read_json
+from pigpen.http.elements import check_property, parse_element
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.namespace import LOCK_SECONDS, Changes, LockWish, Property, When
@@ -89,6 +90,8 @@ class Details:
             return json_answer(200, lock_info(login, lock_of(root, held)))
         await self._entrance.read(request, login, _nothing)
         body = await read_json(request, LockBody, MAX_LOCK_BYTES)
+        if body.owner:
+            parse_element(body.owner)
         wish = LockWish(body.exclusive, body.infinite, body.owner, body.seconds)
         root, held, made = await self._entrance.write(request, login, _take, key, wish, when)
         return json_answer(201 if made else 200, lock_info(login, lock_of(root, held)))
@@ -105,7 +108,10 @@ class Details:
 async def read_changes(request: Request) -> Changes:
     """The properties in a JSON body. :raises UnsupportedMediaType: it is no JSON."""
     wishes = await read_json(request, list[PropertyWish])
-    return tuple(Property(wish.namespace, wish.name, wish.value) for wish in wishes)
+    changes = tuple(Property(wish.namespace, wish.name, wish.value) for wish in wishes)
+    for change in changes:
+        check_property(change)
+    return changes
 
 
 def _seconds(query: Query) -> int:

@@ -6,14 +6,19 @@ Where one fails, it says why, and the others that they depend on it (424).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from pigpen.dav import live
 from pigpen.dav.bodies import Name
 from pigpen.dav.multistatus import name_element, propstat
-from pigpen.dav.xml import children, dav, inner_text, parse_fragment
+from pigpen.dav.xml import children, dav, inner_text
 from pigpen.errors import PigpenError
+from pigpen.http.elements import parse_element
 from pigpen.http.fields import parse_date
 from pigpen.http.namespace import MAX_VALUE_BYTES, Ability, Changes, Property
+
+#: of a namespace, and of a name: the coordinator's API takes no longer ones
+MAX_NAME_CHARACTERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ def _add(
         return PROTECTED
     if Ability.PROPERTIES not in abilities:
         return UNSUPPORTED
+    if max(map(len, name)) > MAX_NAME_CHARACTERS:
+        return TOO_LARGE
     if len((change.value or "").encode()) > MAX_VALUE_BYTES:
         return TOO_LARGE
     plan.kept.append(change)
@@ -108,14 +115,14 @@ def _add(
 
 def _judge_kind(change: Property) -> Failure | None:
     assert change.value is not None, "MKCOL removes nothing"
-    kinds = children(parse_fragment(change.value))
+    kinds = children(parse_element(change.value))
     return None if [kind.tag for kind in kinds] == [dav("collection")] else NO_COLLECTION
 
 
 def _add_time(plan: Plan, name: Name, change: Property) -> Failure | None:
     if change.value is None:  # Last-Modified cannot be without; of the other nothing was kept
         return PROTECTED if name == live.MODIFIED else None
-    seconds = parse_date(inner_text(parse_fragment(change.value)))
+    seconds = parse_date(inner_text(parse_element(change.value)))
     if seconds is None:
         return SENSELESS
     plan.modified = seconds * 1000

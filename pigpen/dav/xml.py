@@ -143,10 +143,5 @@ def element_text(element: XmlElement) -> str:
     return etree.tostring(alone, encoding="unicode", with_tail=False)
 
 
-def parse_fragment(text: str) -> XmlElement:
-    """The element that `element_text` wrote."""
-    return etree.fromstring(text, etree.XMLParser(resolve_entities=False, no_network=True))
-
-
 def _upwards(element: XmlElement) -> list[XmlElement]:
     return [element, *element.iterancestors()]
