@@ -53,6 +53,11 @@ class Answer:
         ]
 
     @property
+    def hrefs(self) -> list[str]:
+        """What each response of a multistatus is about."""
+        return [element.text for element in self.xml.findall("{DAV:}response/{DAV:}href")]
+
+    @property
     def token(self) -> str:
         """What LOCK said, without its <>."""
         return self.headers["Lock-Token"].strip("<>")
