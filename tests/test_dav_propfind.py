@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.dav.propfind import BLOCK_BYTES, InfiniteDepth, propfind
+from pigpen.dav.proppatch import proppatch
 from pigpen.dav.settings import DavSettings
 from pigpen.errors import BadField, BadRequest, NotFound, PreconditionFailed, TimedOut
 from pigpen.http.body import BytesBody, PushBody
@@ -12,6 +13,7 @@ from pigpen.http.if_header import parse_if
 from pigpen.http.key import Key
 from pigpen.http.message import Response
 from pigpen.http.namespace import Ability, Lock, Property, Want, When
+from tests.cloud_kit import HeldBody
 from tests.shelf import WHEN, Shelf, Stat, call_of, file, folder, now, props, stats_of, text_of
 
 ALLPROP = '<D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>'
@@ -360,6 +362,16 @@ class StreamTests(PropfindCase):
         body.push(b" a><a/>")
         self.assertRaises(BadRequest, now, propfind(call_of(Shelf(), "PROPFIND", "", body)))
         self.assertEqual(closed, [1])
+
+    def test_asks_for_no_body_in_vain(self) -> None:
+        """Who waits with the body sends none where nothing is there (DAV-24)."""
+        for method, work in (("PROPFIND", propfind), ("PROPPATCH", proppatch)):
+            body = HeldBody(props("getetag").encode())
+            self.assertRaises(NotFound, now, work(call_of(Shelf(), method, "x", body)))
+            self.assertFalse(body.asked)
+        body = HeldBody(props("getetag").encode())
+        answer = now(propfind(call_of(Shelf(file("a")), "PROPFIND", "a", body)))
+        self.assertEqual((answer.status, body.asked), (207, True))
 
     def test_poor_store(self) -> None:
         """A store without properties is asked for none."""

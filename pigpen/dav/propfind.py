@@ -10,20 +10,12 @@ from pigpen.dav import bodies, live
 from pigpen.dav.bodies import Asked
 from pigpen.dav.call import Call
 from pigpen.dav.entries import Entry, entry_of, want_of
+from pigpen.dav.finding import body_of, found
 from pigpen.dav.multistatus import MULTISTATUS, MULTISTATUS_END, xml_answer
-from pigpen.dav.xml import read_xml
-from pigpen.errors import BadField, Forbidden, NotFound
+from pigpen.errors import BadField, Forbidden
 from pigpen.http.body import BaseBody, Body, BytesBody
-from pigpen.http.conditions import Validators
 from pigpen.http.message import Headers, Response
-from pigpen.http.namespace import (
-    NOTHING,
-    Ability,
-    Node,
-    Quota,
-    Want,
-    check_conditions,
-)
+from pigpen.http.namespace import Ability, Node, Quota
 
 #: an answer is sent in pieces of about this size, each made when it is asked for
 BLOCK_BYTES: Final = 32 * 1024
@@ -43,7 +35,7 @@ async def propfind(call: Call) -> Response:
     :raises BadRequest: the body or Depth makes no sense.
     """
     depth = _depth(call)
-    asked = bodies.propfind(await read_xml(call.request.body))
+    asked = bodies.propfind(await body_of(call))
     want = want_of(call, asked)
     node = await found(call, want)
     listed = node.is_collection and depth != "0"
@@ -79,25 +71,6 @@ async def _quota(call: Call, node: Node, asked: Asked) -> Quota | None:
     if Ability.QUOTA not in call.namespace.abilities:
         return None
     return await call.namespace.quota(node.key)
-
-
-async def found(call: Call, want: Want = NOTHING) -> Node:
-    """What the call is about, if its conditions hold (DAV-30).
-
-    :raises NotFound: :raises PreconditionFailed: they do not.
-    """
-    method = call.request.method
-    try:
-        node = await call.namespace.stat(call.key, want)
-    except NotFound:
-        check_conditions(call.when, method, None)
-        raise
-    # no tag names a collection, but it is there
-    validators = node.validators or Validators("", node.modified // 1000 + 0.5)
-    check_conditions(call.when, method, validators)
-    if call.when.if_field is not None:
-        await call.namespace.check(call.key, call.when)
-    return node
 
 
 class _Listing(BaseBody):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pigpen.dav import bodies
 from pigpen.dav.call import Call
 from pigpen.dav.changes import Failure, plan_of
+from pigpen.dav.finding import body_of, found
 from pigpen.dav.multistatus import MULTISTATUS, MULTISTATUS_END, escape, xml_answer
-from pigpen.dav.propfind import found
-from pigpen.dav.xml import read_xml
 from pigpen.errors import InsufficientStorage
 from pigpen.http.message import Response
 
@@ -18,7 +17,7 @@ async def proppatch(call: Call) -> Response:
     :raises NotFound: nothing there. :raises Locked: a token is missing.
     :raises BadRequest: the body makes no sense.
     """
-    changes = bodies.propertyupdate(await read_xml(call.request.body))
+    changes = bodies.propertyupdate(await body_of(call))
     plan = plan_of(changes, call.namespace.abilities)
     if plan.failures:
         await found(call)
