@@ -241,8 +241,13 @@ class WriteTests(NamespaceCase):
         """What can be refused by its head is refused before a byte is asked for (DAV-24)."""
         self.make_collection("box")
         self.write("a", b"old")
-        cases: Any = (("box", {}), ("none/a", {}), ("a", {"none_match": "*"}), ("b", {"match": "*"}),
-                 ("a", {"If": '(["other"])'}))  # fmt: skip
+        cases: Any = (
+            ("box", {}),
+            ("none/a", {}),
+            ("a", {"none_match": "*"}),
+            ("b", {"match": "*"}),
+            ("a", {"If": '(["other"])'}),
+        )
         for key, terms in cases:
             body = AskedBody()
             self.refused(PigpenError, self.writing(key, body, **terms))
