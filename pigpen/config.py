@@ -124,6 +124,7 @@ class CoordinatorConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields
     folder: str = ""
     public_url: str | None = None
     allow_private: bool = False
+    dav_redirect: bool = False
 
 
 class GatewayConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -190,6 +190,7 @@ class CoordinatorOptions(FolderOptions):
     optFlags: ClassVar[Rows] = [
         INSECURE,
         ["allow-private", None, "Take hosts at private addresses: a LAN, this machine."],
+        ["dav-redirect", None, "Send WebDAV programs that follow redirects to hosts."],
     ]
 
 

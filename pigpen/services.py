@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
@@ -31,6 +32,7 @@ from pigpen.config import (
 )
 from pigpen.env import Env
 from pigpen.errors import ConfigError, PigpenError
+from pigpen.http.key import Key
 from pigpen.http.message import Handler
 from pigpen.web.client import HttpClient
 from pigpen.web.server import HttpFactory, ServerLimits
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
 #: how long requests under way may go on when a service stops
 DRAIN_SECONDS = 10.0
+#: the path of the coordinator's WebDAV
+DAV: Final = "dav"
 
 #: connections that may wait to be accepted. With Twisted's 50 a crowd that comes at once is told
 #: nothing, and its systems try again after 1, 3, 7, 15 s; the system's own limit holds as well
@@ -228,8 +232,29 @@ def make_coordinator(env: Env, config: CoordinatorConfig, fatal: Fatal) -> Redir
         folder=os.path.abspath(config.folder),
         public_url=config.public_url,
         allow_private=config.allow_private,
+        dav_redirects=config.dav_redirect,
     )
-    return RedirectService(env, Coordinator(env, client, settings), client, config, fatal)
+    coordinator = Coordinator(env, client, settings)
+    coordinator.mount("/", _dav(env, coordinator, config))
+    return RedirectService(env, coordinator, client, config, fatal)
+
+
+def _dav(env: Env, coordinator: Coordinator, config: CoordinatorConfig) -> Handler:
+    """WebDAV below /dav/, for whoever has an access key; above it only the way there (DAV-65)."""
+    from pigpen.dav.face import WebDav
+    from pigpen.dav.hosts import OwnNames, OwnNamesOnly
+    from pigpen.dav.settings import REDIRECTED_AGENTS, DavSettings
+
+    public = urlsplit(config.public_url or "").netloc.lower()
+    aliases = frozenset({public} if public else ())
+    settings = DavSettings(
+        prefix=Key((DAV,), True),
+        aliases=aliases,
+        redirected_agents=REDIRECTED_AGENTS if config.dav_redirect else (),
+    )
+    face = WebDav(env, coordinator.admission, settings)
+    # a page that resolves its name to us has no key, as browsers keep them by name
+    return OwnNamesOnly(face, OwnNames(anywhere=True, aliases=aliases))
 
 
 def check_listen(listen: Listen) -> None:

@@ -160,7 +160,7 @@ class Coordinator:
         env, client, hosts, metrics = self._env, self._client, self.hosts, self.metrics
         settings = self._settings
         throttle = Throttle(env.clock, settings.max_failures)
-        entrance = Entrance(env, catalog, throttle)
+        entrance = Entrance(env, catalog, throttle, settings.public_name)
         announcer = Announcer(env.clock, client, hosts, secret, metrics)
         downloads = Downloads(env, client, hosts, announcer, metrics)
         openings = Openings(env, catalog, entrance, hosts, announcer)

@@ -22,7 +22,12 @@ T = TypeVar("T")
 class Entrance:
     """Runs rules ``rule(transaction, principal, ...)`` for callers with a valid access key."""
 
-    def __init__(self, env: Env, catalog: Catalog, throttle: Throttle) -> None:
+    def __init__(
+        self, env: Env, catalog: Catalog, throttle: Throttle, public_name: str = ""
+    ) -> None:
+        """:param public_name: how people call this server, where the Host field says something
+        else: with the port, unless it is the usual one."""
+        self._public_name = public_name
         self._env = env
         self._catalog = catalog
         self._throttle = throttle
@@ -74,7 +79,7 @@ class Entrance:
                 self._throttle.failed("", address)
             raise
         if credentials.login is not None:
-            _check_page(request)
+            self._check_page(request)
         key_id = credentials.key.id
         self._throttle.check(key_id, address)
         try:
@@ -86,23 +91,24 @@ class Entrance:
         self._last_used[key_id] = int(self._env.wall() * 1000)
         return result
 
+    def _check_page(self, request: Request) -> None:
+        """Keep foreign pages out: a browser sends a remembered login along with what they ask.
+
+        :raises Forbidden: a change, asked by a page of another server (F3).
+        """
+        origin = request.headers.get("Origin")
+        if origin is None or request.method in {"GET", "HEAD"}:
+            return
+        name = origin.partition("://")[2].lower()
+        # "null", which sandboxed pages and files send, has no name
+        if not name or name not in {request.headers.get("Host", "").lower(), self._public_name}:
+            raise Forbidden(reason="web pages of other servers may not change anything here")
+
     async def note_used(self) -> None:
         """Write down when access keys were last used; about once a minute."""
         last_used, self._last_used = self._last_used, {}
         if last_used:
             await self._catalog.write(note_used, last_used)
-
-
-def _check_page(request: Request) -> None:
-    """Keep foreign pages out: a browser sends a remembered login along with what they ask (F3).
-
-    :raises Forbidden: a change, asked by a page of another server.
-    """
-    origin = request.headers.get("Origin")
-    if origin is None or request.method in {"GET", "HEAD"}:
-        return
-    if origin.partition("://")[2].lower() != request.headers.get("Host", "").lower():
-        raise Forbidden(reason="web pages of other servers may not change anything here")
 
 
 def _let_in(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import msgspec
 
 from pigpen.http import wire
@@ -49,6 +51,11 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     max_failures: int = 10
     #: of one account: each is known in memory, offline or not
     max_hosts: int = 1000
+
+    @property
+    def public_name(self) -> str:
+        """Name and port of ``public_url``, in lower case; "": there is none."""
+        return urlsplit(self.public_url or "").netloc.lower()
 
     @property
     def always_secure(self) -> bool:
