@@ -49,23 +49,35 @@ class Link:
     async def receipts(
         self, id: int, key: str, value: list[wire.Receipt]
     ) -> list[wire.ReceiptAnswer]:
-        return await self._post(f"/hosts/{id}/receipts", key, value, list[wire.ReceiptAnswer])
+        # a coordinator answers a receipt that it has again as before (REL-C3)
+        path, shape = f"/hosts/{id}/receipts", list[wire.ReceiptAnswer]
+        return await self._post(path, key, value, shape, repeatable=True)
 
-    async def _post(self, path: str, token: str, value: object, shape: type[T]) -> T:
-        data = await self._exchange(path, token, value)
+    async def _post(
+        self, path: str, token: str, value: object, shape: type[T], *, repeatable: bool = False
+    ) -> T:
+        data = await self._exchange(path, token, value, repeatable)
         try:
             return msgspec.json.decode(data, type=shape)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadAnswer(peer="the coordinator", reason=str(error)) from None
 
-    async def _exchange(self, path: str, token: str, value: object) -> bytes:
-        asking = Deferred.fromCoroutine(self._ask(path, token, value))
+    async def _exchange(
+        self, path: str, token: str, value: object, repeatable: bool = False
+    ) -> bytes:
+        asking = Deferred.fromCoroutine(self._ask(path, token, value, repeatable))
         return await asking.addTimeout(SILENCE_SECONDS, self._env.clock, _too_late)
 
-    async def _ask(self, path: str, token: str, value: object) -> bytes:
+    async def _ask(self, path: str, token: str, value: object, repeatable: bool) -> bytes:
         headers = Headers({"Authorization": f"Bearer {token}", "Content-Type": JSON})
         body = BytesBody(wire.encode(value))
-        response = await self._client.request("POST", self._url + path, headers=headers, body=body)
+        response = await self._client.request(
+            "POST",
+            self._url + path,
+            headers=headers,
+            body=body,
+            repeatable=repeatable,
+        )
         reading = response.headers.get(wire.CLOCK, "")
         if 0 < len(reading) <= 64:
             self.heard = (reading, self._env.clock.seconds())

@@ -6,14 +6,16 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.http_headers import Headers as TwistedHeaders
 
 from pigpen.env import Env
-from pigpen.errors import BadField, ConnectFailed
-from pigpen.http.body import Body
+from pigpen.errors import BadField, ConnectFailed, ConnectionLost
+from pigpen.http.body import Body, BytesBody
 from pigpen.http.message import Headers, Response
+from pigpen.web.calls import Calls, request_bytes
 from pigpen.web.connections import Origin, Trust
-from pigpen.web.exchange import ClientLimits, Exchange, Order, Shared
+from pigpen.web.exchange import QUEUED, ClientLimits, Exchange, Order, Shared
 
 __all__ = ["ClientLimits", "HttpClient"]
 
@@ -43,7 +45,9 @@ class HttpClient:
         instead of the system's authorities."""
         self._limits = limits
         self._shared = Shared(env, limits, Trust(trust_root))
+        self._calls = Calls(self._shared, limits)
         self._running: dict[Exchange, None] = {}
+        self._calling: dict[Deferred[Response], None] = {}
         self._closed = False
 
     async def request(
@@ -77,23 +81,34 @@ class HttpClient:
         """
         if self._closed:
             raise ConnectFailed(peer=_peer(url), reason="this client is closed")
-        order = Order(
-            method,
-            url,
-            _origin(url, pin),
-            _outgoing(headers),
-            None if body is None or body.length == 0 else body,
-            self._limits if limits is None else limits,
-            deadline,
-            repeatable,
-        )
+        limits = self._limits if limits is None else limits
+        origin, fields = _origin(url, pin), _outgoing(headers)
+        sent = None if body is None or body.length == 0 else body
+        order = Order(method, url, origin, fields, sent, limits, deadline, repeatable)
+        if repeatable and isinstance(body, BytesBody) and _is_plain(order):
+            return await self._call(order, body.data)
         exchange = Exchange(self._shared, order, self._ended)
         self._running[exchange] = None
         return await exchange.run()
 
+    async def _call(self, order: Order, data: bytes) -> Response:
+        calling = Deferred.fromCoroutine(self._calls.call(order, request_bytes(order, data)))
+        self._calling[calling] = None
+        try:
+            return await calling
+        except CancelledError:
+            if self._closed:  # not by who waits for it
+                raise ConnectionLost(peer=order.origin.peer, phase=QUEUED) from None
+            raise
+        finally:
+            del self._calling[calling]
+
     async def close(self) -> None:
         """Cut what is running, close all connections; returns when they are gone."""
         self._closed = True
+        for calling in list(self._calling):
+            calling.cancel()
+        await self._calls.close()
         for exchange in list(self._running):
             exchange.cut(exchange.lost())
         await self._shared.pool.close()
@@ -118,6 +133,12 @@ def _origin(url: str, pin: str | None) -> Origin:
     if port is None:
         port = 443 if secure else 80
     return Origin(secure, parts.hostname, port, pin)
+
+
+def _is_plain(order: Order) -> bool:
+    """A request that `Calls` can make."""
+    rest = order.url.partition("://")[2]
+    return not order.origin.secure and "/" in rest and "?" not in rest.partition("/")[0]
 
 
 def _peer(url: str) -> str:

@@ -52,7 +52,8 @@ CONNECTING = "connecting"
 SENDING = "taking the request"
 WAITING = "preparing the answer"
 
-_FAILED = (
+#: what a connection, or an attempt to make one, fails with
+FAILED = (
     RequestGenerationFailed,
     RequestTransmissionFailed,
     ResponseFailed,
@@ -200,7 +201,7 @@ class Exchange:
         )
         try:
             await self._pending
-        except _FAILED as error:
+        except FAILED as error:
             raise self._translated(error) from None
         finally:
             self._pending = None
@@ -335,10 +336,10 @@ def _not_connected(peer: str, error: Exception) -> PigpenError:
     if isinstance(error, TLSError) and "certificate verify failed" in str(error):
         reason = "its certificate is not valid: it expired, or no authority known here signed it"
         return Untrusted(peer=peer, reason=reason)
-    return ConnectFailed(peer=peer, reason=_brief(error))
+    return ConnectFailed(peer=peer, reason=why(error))
 
 
-def _brief(error: Exception) -> str:
+def why(error: Exception) -> str:
     """One line of what a lower layer says."""
     if isinstance(error, DNSLookupError):
         return "its name has no address"
