@@ -221,8 +221,8 @@ class Downloads:
 
         :raises NoReplica: no host does. :raises Unavailable: too many streams.
         """
-        if node.data is not None:
-            return self._part(node.data, offset, length)
+        if node.data is not None or length == 0:
+            return self._part(node.data or b"", offset, length)
         part = ByteRange(offset, offset + length - 1) if length < node.length else None
         keepers = self._keepers(node)
         left = [host for host in keepers if host.takes_streams]
