@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -59,6 +62,19 @@ class ConnectionTests(SynchronousTestCase):
             wait.callback(Response(200))
         self.assertEqual([statuses(one) for one in (busy, new)], [[200], [200]])
         self.assertEqual(server.factory.connections, 3)
+
+    def test_no_remains(self) -> None:
+        """What a connection held is free when it is lost, without a look for garbage."""
+        server = Server(Recorder())
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for sent in (b"", b"GET / HT", GET):
+            transport = server.connect()
+            transport.send(sent)
+            channel = weakref.ref(transport.protocol)
+            transport.lose()
+            del transport
+            self.assertIsNone(channel(), sent)
 
     def test_crowd_that_does_not_read(self) -> None:
         """Nobody's answer is cut off for a newcomer while it is on its way."""

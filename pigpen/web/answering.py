@@ -86,6 +86,11 @@ class Answerer:
         #: when a `FileBody` must have been sent
         self.cut_at: float | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self._task is None
+
     def cancel(self) -> None:
         """The client left: end what is under way for it."""
         if self._task is not None:

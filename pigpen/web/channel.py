@@ -126,6 +126,8 @@ class HttpChannel(Protocol):
             self._answerer.cancel()
         if body is not None:
             body.fail(BodyAborted(received=body.received, reason="the client left"))
+        if self._answerer.idle:
+            del self._answerer  # it refers to us: a crowd's remains would wait for the collector
 
     # -- input ------------------------------------------------------------------------------------
 
