@@ -73,7 +73,7 @@ class ConnectionTests(SynchronousTestCase):
             transport.send(sent)
             channel = weakref.ref(transport.protocol)
             transport.lose()
-            del transport
+            del transport.protocol  # as Twisted's do
             self.assertIsNone(channel(), sent)
 
     def test_crowd_that_does_not_read(self) -> None:
