@@ -13,13 +13,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.catalog.accounts import Principal, make_account
-from pigpen.coordinator.catalog.batches import Batches
-from pigpen.coordinator.catalog.database import Catalog, catalog_error
+from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.listing import list_page
 from pigpen.coordinator.catalog.migrations import schema_files
 from pigpen.coordinator.catalog.namespace import make_collection, move
 from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.catalog.writes import WriteWish, store_inline
+from pigpen.database.batches import Batches
 from pigpen.errors import CatalogFull, ConfigError, Conflict, NotFound, Unavailable
 from tests.catalog_kit import FileCase, InlineEnv, if_none_match, key
 
@@ -290,7 +290,7 @@ class CommitTests(FileCase):
         full, busy, broken = FullDisk(), sqlite3.OperationalError(), sqlite3.DatabaseError()
         busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
         broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        found = [catalog_error(error).status for error in (full, busy, broken)]
+        found = [Catalog.error_of(error).status for error in (full, busy, broken)]
         self.assertEqual(found, [503, 503, 503])
 
 

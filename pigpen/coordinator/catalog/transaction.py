@@ -1,4 +1,4 @@
-"""Transaction: what the catalog's rules see of the database; `Catalog.read` and `write` run them."""
+"""What the catalog's rules see of the database: see `pigpen.database.transaction`."""
 
 from pigpen.database.transaction import LAST_ID, RANDOM_BITS, Row, Transaction, Value
 

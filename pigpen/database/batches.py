@@ -47,13 +47,20 @@ class Batches:
     """A bounded queue before a connection that one thread at a time may use."""
 
     def __init__(
-        self, env: Env, run: Callable[[Take], None], batch_limit: int, waiting_limit: int
+        self,
+        env: Env,
+        run: Callable[[Take], None],
+        batch_limit: int,
+        waiting_limit: int,
+        noun: str = "database",
     ) -> None:
-        """:param run: blocks; takes calls and sets the result or error of each it took."""
+        """:param run: blocks; takes calls and sets the result or error of each it took.
+        :param noun: what users know the database as."""
         self._env = env
         self._run = run
         self._batch_limit = batch_limit
         self._waiting_limit = waiting_limit
+        self._noun = noun
         self._waiting: deque[Call] = deque()
         self._running = False
         self._hop: Deferred[None] | None = None
@@ -65,11 +72,11 @@ class Batches:
         return len(self._waiting)
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Deferred[Any]:
-        """:raises Unavailable: the queue is full, or the catalog was closed."""
+        """:raises Unavailable: the queue is full, or the database was closed."""
         if self._closed is not None:
-            raise Unavailable(reason="the catalog is closed")
+            raise Unavailable(reason=f"the {self._noun} is closed")
         if len(self._waiting) >= self._waiting_limit:
-            raise Unavailable(reason="too many requests wait for the catalog")
+            raise Unavailable(reason=f"too many requests wait for the {self._noun}")
         call = Call(function, arguments)
         self._waiting.append(call)
         if not self._running:
@@ -121,7 +128,7 @@ class Batches:
             call.error = (
                 failure.value
                 if isinstance(failure.value, Exception)
-                else Unavailable(reason="the catalog was interrupted")
+                else Unavailable(reason=f"the {self._noun} was interrupted")
             )
 
     def _check_closed(self) -> None:
