@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.env import Space
 from pigpen.errors import NotExpected
 from pigpen.host.expectations import Expectations, Live
-from pigpen.host.packing import Record, pack, unpack
+from pigpen.host.packing import ANSWERED, Record, pack, unpack
 from pigpen.host.space import Room
 from pigpen.http.wire import Expectation, WriteState
 from tests.host_kit import id_of
@@ -32,12 +32,17 @@ class PackingTests(SynchronousTestCase):
             Record(1.25, 2.5, 1024, None, None, PUT),
             Record(1, 2, None, 0, WriteState("refused", 507, None, "quota"), PUT),
             Record(1, 2, None, 5, WriteState("committed", 201, '"a"'), Expectation("", "PUT", "")),
+            Record(0, 2.5, None, 5, WriteState("committed", 201, f'"{id_of(1)[:32]}"'), ANSWERED),
+            Record(0, 2, None, None, WriteState("committed", 201, f'"{id_of(1)}"'), ANSWERED),
+            Record(0, 2, None, 9, WriteState("refused", 412, None, "condition"), ANSWERED),
         ):
             self.assertEqual(unpack(pack(record)), record)
 
     def test_size(self) -> None:
         """100,000 small PUTs that nobody has begun take some 20 MB, not 100."""
         self.assertLess(sys.getsizeof(pack(Record(1.5, 2.5, 1024, None, None, PUT))), 180)
+        ended = WriteState("committed", 201, f'"{id_of(1)[:32]}"')
+        self.assertLess(sys.getsizeof(pack(Record(1.5, 2.5, None, 1024, ended, ANSWERED))), 72)
 
 
 class RestTests(SynchronousTestCase):
@@ -56,7 +61,7 @@ class RestTests(SynchronousTestCase):
         live = self.table.add(expectation)
         live.reservation = self.room.reserve(1024)
         self.table.rest()
-        self.assertEqual((len(self.table), self.table._live), (1, {}))
+        self.assertEqual((len(self.table), self.table.awake), (1, 0))
 
     def find(self) -> Live:
         return self.table.find(id_of(1), "192.0.2.1")
@@ -102,10 +107,10 @@ class RestTests(SynchronousTestCase):
         """What was answered rests too; until its end it says how it ended, and nothing else."""
         self.add(self.put())
         self.spend()
-        self.assertEqual((len(self.table), self.table._live), (1, {}))
+        self.assertEqual((len(self.table), self.table.awake), (1, 0))
         self.assertEqual(self.room.reserved, 0)
         self.clock.advance(61)
-        self.assertEqual((len(self.table), self.table._live), (1, {}))
+        self.assertEqual((len(self.table), self.table.awake), (1, 0))
         live = self.find()
         self.assertEqual((live.spent, live.state.etag, live.complete), (True, '"etag"', 1024))
         self.assertRaises(NotExpected, self.table.begin_put, live)

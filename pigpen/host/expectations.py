@@ -19,7 +19,7 @@ import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pigpen.errors import Conflict, NotExpected
-from pigpen.host.packing import Record, pack, unpack
+from pigpen.host.packing import ANSWERED, Record, pack, unpack
 from pigpen.host.space import Reservation, Room
 from pigpen.http.wire import Expectation, WriteState
 
@@ -36,8 +36,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 _OPEN = WriteState("open")
-#: what is left of a PUT that was answered
-_ANSWERED = Expectation("", "PUT", "")
 
 
 class Live:
@@ -105,9 +103,8 @@ class Expectations:
         self._room = room
         self._limit = limit
         self._account_limit = account_limit
-        self._live: dict[bytes, Live] = {}
-        #: those to which nothing happens now, packed
-        self._resting: dict[bytes, bytes] = {}
+        #: those to which nothing happens now are packed
+        self._table: dict[bytes, Live | bytes] = {}
         self._fresh: list[Live] = []
         #: over, but remembered until their end: what they were
         self._over: dict[bytes, int] = {}
@@ -121,7 +118,12 @@ class Expectations:
         self.violations: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._live) + len(self._resting)
+        return len(self._table)
+
+    @property
+    def awake(self) -> int:
+        """How many are not packed; takes its time."""
+        return sum(isinstance(live, Live) for live in self._table.values())
 
     # -- the coordinator announces -----------------------------------------------------------------
 
@@ -130,7 +132,7 @@ class Expectations:
         key = _key(expectation.uuid)
         live = self._awake(key)
         if live is not None:
-            same = live.expectation in (_ANSWERED, _slim(expectation))
+            same = live.expectation in (ANSWERED, _slim(expectation))
             return 204 if same else 409
         over = self._over.get(key)
         if over is None:
@@ -143,16 +145,17 @@ class Expectations:
         if account and self._accounts[account] >= self._account_limit:
             return True
         if len(self) >= self._limit:
-            oldest = next((key for key in self._satisfied if not self._live[key].running), None)
+            satisfied = (self._awake(key) for key in self._satisfied)
+            oldest = next((live for live in satisfied if live and not live.running), None)
             if oldest is not None:
-                self._remember(self._live[oldest])
+                self._remember(oldest)
         return len(self) >= self._limit
 
     def add(self, expectation: Expectation) -> Live:
         """Accept one that is neither `known` nor one too many. :raises ValueError: bad `from`."""
         now = self._clock.seconds()
         live = Live(_key(expectation.uuid), expectation, now)  # first: `from` may be refused
-        self._live[live.key] = live
+        self._table[live.key] = live
         self._fresh.append(live)
         if expectation.account:
             self._accounts[expectation.account] += 1
@@ -169,17 +172,14 @@ class Expectations:
             self._rest(live)
 
     def _rest(self, live: Live) -> None:
-        record = live.record() if live.key in self._live else None
+        record = live.record() if live.key in self._table else None
         if record is not None:
-            del self._live[live.key]
-            self._resting[live.key] = pack(record)
+            self._table[live.key] = pack(record)
 
     def _awake(self, key: bytes) -> Live | None:
-        live = self._live.get(key)
-        if live is None:
-            data = self._resting.pop(key, None)
-            if data is not None:
-                live = self._live[key] = Live.restored(key, unpack(data), self._room)
+        live = self._table.get(key)
+        if isinstance(live, bytes):
+            live = self._table[key] = Live.restored(key, unpack(live), self._room)
         return live
 
     def forget(self, live: Live) -> None:
@@ -254,7 +254,7 @@ class Expectations:
             self._release(live)
             self._satisfy(live)
             live.complete = live.complete or live.expectation.length
-            live.expectation = _ANSWERED
+            live.expectation = ANSWERED
         self._drop_if_over(live)
         if spent:
             self._rest(live)
@@ -269,7 +269,7 @@ class Expectations:
         """Forget all; transfers that run give their room back themselves."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        for key in [*self._live, *self._resting]:
+        for key in list(self._table):
             live = self._awake(key)
             if live is not None:
                 live.ends = 0
@@ -329,7 +329,7 @@ class Expectations:
             self._drop_if_over(live)
 
     def _drop_if_over(self, live: Live) -> None:
-        if not live.running and self._clock.seconds() >= live.ends and live.key in self._live:
+        if not live.running and self._clock.seconds() >= live.ends and live.key in self._table:
             self._drop(live)
 
     def _remember(self, live: Live) -> None:
@@ -339,7 +339,7 @@ class Expectations:
         self._watch(live.ends, live.key)
 
     def _drop(self, live: Live) -> None:
-        del self._live[live.key]
+        del self._table[live.key]
         self._satisfied.pop(live.key, None)
         if not live.satisfied:
             self._uncount(live)
@@ -352,7 +352,8 @@ class Expectations:
 
 
 def _key(uuid: str) -> bytes:
-    return hashlib.sha256(uuid.encode()).digest()[:16]
+    # nobody can try 2^119 of them; an object of 15 bytes takes 16 less than one of 16
+    return hashlib.sha256(uuid.encode()).digest()[:15]
 
 
 def _slim(expectation: Expectation) -> Expectation:
