@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable
-from importlib import resources
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
+from pigpen.database.migrations import read_schema
 from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+#: where the schema lies
+PACKAGE: Final = "pigpen.stores.sidecar"
 
 
 class Records(Protocol):
@@ -40,7 +43,8 @@ class MemoryRecords:
     def __init__(self, env: Env) -> None:
         self._env = env
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.executescript(schema_files()[1])
+        for _, script in sorted(read_schema(PACKAGE).items()):
+            self._connection.executescript(script)
 
     async def read(
         self, rule: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
@@ -60,16 +64,6 @@ class MemoryRecords:
     def _transaction(self) -> Transaction:
         now = int(self._env.wall() * 1000)
         return Transaction(self._connection, self._env.random, now)
-
-
-def schema_files() -> dict[int, str]:
-    """The SQL of each schema number that this program knows."""
-    folder = resources.files("pigpen.stores.sidecar") / "schema"
-    return {
-        int(file.name.removesuffix(".sql")): file.read_text("utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
-    }
 
 
 _is_records: type[Records] = MemoryRecords
