@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.coordinator.catalog import accounts
 from pigpen.coordinator.catalog.accounts import Principal, make_account
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.listing import list_page
@@ -23,7 +24,9 @@ from pigpen.database.batches import Batches
 from pigpen.errors import CatalogFull, ConfigError, Conflict, NotFound, Unavailable
 from tests.catalog_kit import FileCase, InlineEnv, if_none_match, key
 
-NEXT_SCHEMA = {**schema_files(), 2: "CREATE TABLE extra (a INTEGER);\nCREATE INDEX e ON extra (a);"}
+NEXT = max(schema_files()) + 1
+EXTRA = "CREATE TABLE extra (a INTEGER);\nCREATE INDEX e ON extra (a);"
+NEXT_SCHEMA = {**schema_files(), NEXT: EXTRA}
 
 
 def add(tx: Transaction, name: str) -> str:
@@ -451,15 +454,22 @@ class OpenTests(FileCase):
         new = self.open(schema=NEXT_SCHEMA)
         self.assertEqual(self.successResultOf(new.read(names)), ["a"])
         new.drop()
-        self.path += ".backup-1"
+        self.path += f".backup-{NEXT - 1}"
         self.assertEqual(self.successResultOf(self.open().read(names)), ["a"])
+
+    def test_locks_of_an_old_catalog(self) -> None:
+        """Locks that were taken before they were counted are counted."""
+        old = self.open(schema={1: schema_files()[1]})
+        self.successResultOf(old.write(_old_lock))
+        old.drop()
+        self.assertEqual(self.successResultOf(self.open().read(_locks)), [(1,)])
 
     def test_migration_killed_at_each_statement(self) -> None:
         """A change of schema that dies half-way leaves the old one, and is tried again (U1)."""
         self.successResultOf(self.open().write(add, "a"))
         self.doCleanups()
         for broken in ("CREATE TABLE extra (a INTEGER);\nfault;", "fault;"):
-            self.open_failing(ConfigError, schema={**schema_files(), 2: broken})
+            self.open_failing(ConfigError, schema={**schema_files(), NEXT: broken})
             catalog = self.open()
             self.assertEqual(self.successResultOf(catalog.read(names)), ["a"])
             self.assertRaises(AssertionError, self.successResultOf, catalog.read(_extra))
@@ -468,7 +478,7 @@ class OpenTests(FileCase):
         self.assertEqual(self.successResultOf(catalog.read(_extra)), [])
         backups = [name for name in os.listdir(os.path.dirname(self.path)) if "backup" in name]
         self.assertEqual(
-            sorted(backups), [f"catalog.sqlite.backup-1{end}" for end in ("", ".1", ".2")]
+            sorted(backups), [f"catalog.sqlite.backup-{NEXT - 1}{end}" for end in ("", ".1", ".2")]
         )
 
     def test_damaged_file_names_the_backup(self) -> None:
@@ -490,6 +500,18 @@ class OpenTests(FileCase):
         """A path that cannot be opened is a sentence, not a traceback."""
         self.path = os.path.join(self.path, "below", "a-file")
         self.assertIn(self.path, self.open_failing(ConfigError))
+
+
+def _old_lock(tx: Transaction) -> None:
+    accounts.make_account(tx, "me")
+    tx.run(
+        "INSERT INTO locks (token, account_id, node_id, depth, exclusive, principal, owner,"
+        " expires) SELECT 't', id, root_id, 0, 1, '', '', 0 FROM accounts"
+    )
+
+
+def _locks(tx: Transaction) -> list[Any]:
+    return tx.all("SELECT locks FROM accounts")
 
 
 def _extra(tx: Transaction) -> list[Any]:

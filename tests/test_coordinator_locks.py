@@ -325,6 +325,23 @@ class LockingTests(LocksCase):
         self.copy("copy/x", "target", any_of(target))
         self.locked(self.put, "target")
 
+    def test_counted(self) -> None:
+        """However locks end, the account has room for others again."""
+        self.put("d/x")
+        self.put("y")
+        ends = (
+            lambda held: locking.unlock(self.tx, self.me, key("d/x"), held.token, When()),
+            lambda held: locking.break_lock(self.tx, self.me, held.token),
+            lambda held: self.move("d", "e", any_of(held)),
+            lambda held: self.wait(10**9),
+        )
+        for end in ends:
+            held = self.lock("d/x" if end is not ends[-1] else "y")
+            self.assertEqual(self.tx.one("SELECT locks FROM accounts"), (1,))
+            end(held)
+            locks.forget_locks(self.tx)
+            self.assertEqual(self.tx.one("SELECT locks FROM accounts"), (0,))
+
     def test_bounded(self) -> None:
         """An account has not more locks than it can pay for."""
         self.patch(locking, "MAX_LOCKS", 2)

@@ -13,6 +13,7 @@ from pigpen.coordinator.catalog.locks import (
     below,
     check,
     covering,
+    drop,
     key_of,
     live_locks,
     roots_of,
@@ -33,7 +34,7 @@ from pigpen.http.key import Key
 from pigpen.http.namespace import MAX_LOCK_SECONDS, LockWish, When, check_conditions
 
 #: of one account; a collection's DELETE looks at each
-MAX_LOCKS: Final = 10_000
+MAX_LOCKS: Final = 25_000
 #: of a list of all locks
 PAGE: Final = 1000
 
@@ -74,8 +75,11 @@ def _meeting(tx: Transaction, principal: Principal, node: Node, wish: LockWish) 
 def _insert(
     tx: Transaction, principal: Principal, node: Node, wish: LockWish, holder: str
 ) -> LockRow:
-    count = tx.one("SELECT count(*) FROM locks WHERE account_id = ?", principal.account_id)
-    if count is not None and count[0] >= MAX_LOCKS:
+    if not tx.run(
+        "UPDATE accounts SET locks = locks + 1 WHERE id = ? AND locks < ?",
+        principal.account_id,
+        MAX_LOCKS,
+    ):
         raise InsufficientStorage(reason=f"an account has at most {MAX_LOCKS} locks")
     token = f"urn:uuid:{uuid.UUID(bytes=tx.random.randbytes(16), version=4)}"
     made = LockRow(
@@ -125,7 +129,7 @@ def unlock(tx: Transaction, principal: Principal, key: Key, token: str, when: Wh
         if held.token == token:
             if held.principal != when.principal:
                 raise Forbidden(reason="only who took a lock can end it")
-            tx.run("DELETE FROM locks WHERE token = ?", token)
+            drop(tx, principal.account_id, token)
             return
     raise WrongLock
 
@@ -148,9 +152,7 @@ def all_locks(
 
 def break_lock(tx: Transaction, principal: Principal, token: str) -> None:
     """The account ends a lock, whoever took it. :raises NotFound: there is none."""
-    if not tx.run(
-        "DELETE FROM locks WHERE token = ? AND account_id = ?", token, principal.account_id
-    ):
+    if not drop(tx, principal.account_id, token):
         raise NotFound
 
 

@@ -39,6 +39,10 @@ _ALL = (
     f"SELECT {_BRIEF} FROM locks l"  # noqa: S608  # own constants
     " WHERE account_id = ? AND token > ? AND expires > ? ORDER BY token LIMIT ?"
 )
+_ALL_PLACES = (
+    f"SELECT {_BRIEF}, n.parent_id FROM locks l"  # noqa: S608  # own constants
+    " JOIN nodes n ON n.id = l.node_id WHERE l.account_id = ? AND l.expires > ? ORDER BY l.token"
+)
 _LINE = (
     "WITH RECURSIVE line (id, level) AS (SELECT ?, 0 UNION ALL"
     " SELECT n.parent_id, line.level + 1 FROM nodes n JOIN line ON n.id = line.id"
@@ -84,11 +88,18 @@ def covering(tx: Transaction, node_id: int) -> list[LockRow]:
 
 
 def below(tx: Transaction, account_id: int, node: Node) -> list[LockRow]:
-    """The locks on a node and on all that lies below it."""
+    """The locks on a node and on all that lies below it; of their owners, the beginning."""
     if not node.is_collection:
         return [lock for lock in covering(tx, node.id) if lock.node_id == node.id]
-    locks = live_locks(tx, account_id)
-    return [lock for lock in locks if node.id in line_of(tx, lock.node_id)]
+    # many locks lie in few collections
+    inside: dict[int | None, bool] = {None: False}
+    found: list[LockRow] = []
+    for *row, parent_id in tx.all(_ALL_PLACES, account_id, tx.now):
+        if parent_id not in inside:
+            inside[parent_id] = node.id in line_of(tx, parent_id)
+        if inside[parent_id] or row[1] == node.id:
+            found.append(_lock(tuple(row)))
+    return found
 
 
 def check(
@@ -184,14 +195,22 @@ def end_below(tx: Transaction, account_id: int, node: Node, *, keep: bool = Fals
         return
     for lock in below(tx, account_id, node):
         if not keep or lock.node_id != node.id:
-            tx.run("DELETE FROM locks WHERE token = ?", lock.token)
+            drop(tx, account_id, lock.token)
+
+
+def drop(tx: Transaction, account_id: int, token: str) -> bool:
+    """End a lock of an account. :return: whether there was one."""
+    if not tx.run("DELETE FROM locks WHERE token = ? AND account_id = ?", token, account_id):
+        return False
+    tx.run("UPDATE accounts SET locks = locks - 1 WHERE id = ?", account_id)
+    return True
 
 
 def forget_locks(tx: Transaction, limit: int = 1000) -> int:
     """Drop locks that have ended; how many."""
-    rows = tx.all("SELECT token FROM locks WHERE expires <= ? LIMIT ?", tx.now, limit)
-    for row in rows:
-        tx.run("DELETE FROM locks WHERE token = ?", row[0])
+    rows = tx.all("SELECT account_id, token FROM locks WHERE expires <= ? LIMIT ?", tx.now, limit)
+    for account_id, token in rows:
+        drop(tx, account_id, token)
     return len(rows)
 
 
