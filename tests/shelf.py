@@ -52,6 +52,7 @@ class Shelf:
         self.fails: PigpenError | None = None
         self.fails_after: int | None = None
         self.listings = 0
+        self.kept: list[AsyncGenerator[Node, None]] = []
 
     async def stat(self, key: Key, want: Want = NOTHING) -> Node:
         self.wants.append(want)
@@ -60,9 +61,14 @@ class Shelf:
                 return self.nodes[form]
         raise NotFound
 
-    async def list(
+    def list(
         self, key: Key, *, deep: bool = False, want: Want = NOTHING, after: str = ""
     ) -> AsyncGenerator[Node, None]:
+        members = self._members(key, deep, want)
+        self.kept.append(members)  # so that none is closed by being forgotten
+        return members
+
+    async def _members(self, key: Key, deep: bool, want: Want) -> AsyncGenerator[Node, None]:
         self.wants.append(want)
         self.listings += 1
         try:

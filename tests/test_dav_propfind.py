@@ -18,6 +18,7 @@ from tests.shelf import WHEN, Shelf, Stat, call_of, file, folder, now, props, st
 
 ALLPROP = '<D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>'
 PROPNAME = '<D:propfind xmlns:D="DAV:"><D:propname/></D:propfind>'
+WIN32 = "urn:schemas-microsoft-com:"
 DATE = "Sun, 10 Apr 2022 08:00:00 GMT"
 LOCK = Lock("urn:uuid:1", Key(("d",), True), False, True, "me", "", WHEN)
 DEAD = Property("u", "p", '<x:p xmlns:x="u">1</x:p>')
@@ -73,8 +74,18 @@ class LivePropertyTests(PropfindCase):
 
     def test_unknown_creation(self) -> None:
         """Where nobody knows when something was made, nothing is invented."""
-        [stat] = self.stats(Shelf(file("a", created=None)), "a", props("creationdate"))
-        self.assertEqual((stat.found, stat.other), ({}, {404: ["creationdate"]}))
+        text = text_of(self.answer(Shelf(file("a", created=None)), "a", props("creationdate")))
+        self.assertEqual(stats_of(text)[0].other, {404: ["creationdate"]})
+        self.assertNotIn("200 OK", text)
+
+    def test_windows_time_is_kept(self) -> None:
+        """Where Last-Modified cannot be set, Windows reads back what it left there."""
+        name = "Win32LastModifiedTime"
+        kept = Property(WIN32, name, f'<Z:{name} xmlns:Z="{WIN32}">then</Z:{name}>')
+        shelf = Shelf(file("a", properties=(kept,)), abilities=frozenset({Ability.PROPERTIES}))
+        xml = props().replace("<D:prop>", f'<D:prop><Z:{name} xmlns:Z="{WIN32}"/>')
+        [stat] = self.stats(shelf, "a", xml)
+        self.assertEqual(stat.found, {f"{{{WIN32}}}{name}": "then"})
 
     def test_displayname(self) -> None:
         """A display name that was set is told, escaped as it was."""
@@ -85,6 +96,9 @@ class LivePropertyTests(PropfindCase):
         for xml in (props("displayname"), ALLPROP):
             [stat] = self.stats(shelf, "a", xml)
             self.assertEqual(stat.found["displayname"], "<")
+        self.assertEqual(shelf.wants[0], Want(properties=True))
+        text = text_of(self.answer(shelf, "a", PROPNAME))
+        self.assertEqual(text.count("<D:displayname/>"), 1)
 
     def test_type_unknown(self) -> None:
         """Bytes of no known type are octets, as GET says too."""
