@@ -106,9 +106,42 @@ class Answerer:
         except Exception as error:  # noqa: BLE001 - every failure of a handler becomes an answer
             response = self._failed(error)
         else:
-            self._start(self._later(coroutine, waiting))
+            if isinstance(waiting, Deferred):
+                self._task = waiting
+                self._last = waiting.addBoth(self._resume, coroutine)
+            else:
+                self._start(self._later(coroutine, waiting))
             return
         self.respond(response)
+
+    def _resume(self, result: object, coroutine: Any) -> None:
+        """What a handler waited for is there: many wait once only, which is not worth a task."""
+        self._task = None
+        try:
+            if isinstance(result, Failure):
+                waiting = coroutine.throw(result.value)
+            else:
+                waiting = coroutine.send(result)
+        except StopIteration as done:
+            response = done.value
+        except Exception as error:  # noqa: BLE001 - as in `ask`
+            if self._connection.closed:
+                self._judge_end(Failure(error))  # type: ignore[no-untyped-call]
+                return
+            response = self._failed(error)
+        else:
+            self._start(self._later(coroutine, waiting))
+            return
+        self._respond_late(response)
+
+    def _respond_late(self, response: Response) -> None:
+        try:
+            if self._connection.closed:
+                self._release(response.body)
+            else:
+                self.respond(response)
+        except Exception:  # noqa: BLE001 - nobody above would answer for it
+            self._judge_end(Failure())  # type: ignore[no-untyped-call]
 
     def _start(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         task = Deferred.fromCoroutine(coroutine)
@@ -119,6 +152,9 @@ class Answerer:
     def _task_over(self, result: object, task: Deferred[None]) -> None:
         if self._task is task:  # else the next request's has begun
             self._task = None
+        self._judge_end(result)
+
+    def _judge_end(self, result: object) -> None:
         if isinstance(result, Failure) and not (
             self._connection.closed and isinstance(result.value, CancelledError | PigpenError)
         ):
