@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import msgspec
 from lxml import etree
+from twisted.internet.defer import Deferred
 
 from pigpen.dav.call import Call
 from pigpen.dav.settings import DavSettings
@@ -42,7 +43,7 @@ def folder(path: str, **facts: Any) -> Node:
 
 
 class Shelf:
-    """``fails_after``: how many members are listed before it gives no answer."""
+    """``fails_after``: how many members are listed before it gives no answer, or ``waits``."""
 
     def __init__(self, *nodes: Node, abilities: frozenset[Ability] = frozenset(Ability)) -> None:
         self.nodes = {node.key: node for node in nodes}
@@ -51,6 +52,7 @@ class Shelf:
         self.asked: list[object] = []
         self.fails: PigpenError | None = None
         self.fails_after: int | None = None
+        self.waits: Deferred[None] | None = None
         self.listings = 0
         self.kept: list[AsyncGenerator[Node, None]] = []
 
@@ -73,8 +75,10 @@ class Shelf:
         self.listings += 1
         try:
             for count, node in enumerate(sorted(self.nodes.values(), key=lambda n: n.key.names)):
-                if count == self.fails_after and self.fails is not None:
-                    raise self.fails
+                if count == self.fails_after:
+                    self._fail()
+                    if self.waits is not None:
+                        await self.waits
                 below = len(node.key.names) - len(key.names)
                 if key.contains(node.key) and (below == 1 or (deep and below)):
                     yield node

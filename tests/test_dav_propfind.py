@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.dav.call import Call
 from pigpen.dav.propfind import BLOCK_BYTES, InfiniteDepth, propfind
 from pigpen.dav.proppatch import proppatch
 from pigpen.dav.settings import DavSettings
 from pigpen.errors import BadField, BadRequest, NotFound, PreconditionFailed, TimedOut
-from pigpen.http.body import BytesBody, PushBody
+from pigpen.http.body import BytesBody, PushBody, read_all
 from pigpen.http.if_header import parse_if
 from pigpen.http.key import Key
 from pigpen.http.message import Response
@@ -360,6 +362,31 @@ class StreamTests(PropfindCase):
         response = self.answer(shelf, "photos/", self.ordinary())
         self.assertRaises(TimedOut, text_of, response)
         self.assertEqual(shelf.listings, 0)
+
+    def test_cancelled(self) -> None:
+        """A client that goes away while the store is slow frees all at once (DAV-138)."""
+        for after in (5, 900):
+            shelf = self.many(1000)
+            shelf.waits, shelf.fails_after = Deferred(), after
+            call = call_of(shelf, "PROPFIND", "photos/", self.ordinary())
+            reading = Deferred.fromCoroutine(self.whole(call))
+            self.assertEqual(shelf.listings, 1)
+            reading.cancel()
+            self.failureResultOf(reading, CancelledError)
+            self.assertEqual(shelf.listings, 0)
+
+    def test_waits(self) -> None:
+        """A slow store is waited for, and nothing is left out."""
+        shelf = self.many(1000)
+        shelf.waits, shelf.fails_after = Deferred(), 900
+        call = call_of(shelf, "PROPFIND", "photos/", self.ordinary())
+        reading = Deferred.fromCoroutine(self.whole(call))
+        self.assertNoResult(reading)
+        shelf.waits.callback(None)
+        self.assertEqual(len(stats_of(self.successResultOf(reading).decode())), 1001)
+
+    async def whole(self, call: Call) -> bytes:
+        return await read_all((await propfind(call)).body, 10_000_000)
 
     def test_vanishes(self) -> None:
         """A folder that is gone when it is listed is 404."""
