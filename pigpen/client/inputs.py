@@ -121,6 +121,11 @@ class PipeInput:
             return None
         return _Replay(self, offset)
 
+    def forget(self) -> None:
+        """Give the kept bytes' memory back now: nothing is sent again."""
+        self._kept.clear()
+        self._first = self._end
+
     async def read_from(self, offset: int) -> bytes:
         """Some bytes from `offset` on. :raises StopAsyncIteration: there are no more."""
         if offset < self._end:

@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
+import msgspec
+
 from pigpen.client.calls import LOOSE, Calls, seconds_text
 from pigpen.client.download import Wanted, ask_download
 from pigpen.client.nodes import lock_of, node_of, place_of
@@ -18,8 +20,10 @@ from pigpen.client.session import Session
 from pigpen.client.writing import Writing
 from pigpen.errors import (
     MethodNotAllowed,
+    NoAnswer,
     NotFound,
     Refused,
+    Unavailable,
 )
 from pigpen.http import wire
 from pigpen.http.answers import JSON, NDJSON
@@ -92,6 +96,8 @@ class RemoteNamespace:
         return RemoteReading(self._calls, download)
 
     async def quota(self, key: Key) -> Quota:
+        if not key.is_root:
+            await self.stat(key)
         account = await self._calls.run(self._session.account())
         if account.quota is None:
             return Quota(account.used)
@@ -109,7 +115,20 @@ class RemoteNamespace:
         await answer.body.aclose()
 
     async def write(self, key: Key, body: Body, meta: WriteMeta, when: When) -> Written:
-        return await self._writing.write(key, body, meta, when)
+        written = await self._writing.write(key, body, meta, when)
+        if not when.loose or str(key).isascii():
+            return written
+        return await self._as_spelled(written)
+
+    async def _as_spelled(self, written: Written) -> Written:
+        """The key of what was written in its stored spelling, which a host does not know."""
+        try:
+            node = await self.stat(written.node.key)
+        except (NotFound, NoAnswer, Unavailable):  # stored it is all the same
+            return written
+        return msgspec.structs.replace(
+            written, node=msgspec.structs.replace(written.node, key=node.key)
+        )
 
     async def make_collection(self, key: Key, changes: Changes, when: When) -> None:
         body = _json(changes) if changes else None

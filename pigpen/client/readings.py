@@ -5,7 +5,7 @@ from __future__ import annotations
 from pigpen.client.calls import Calls
 from pigpen.client.download import Download
 from pigpen.client.nodes import offered_node
-from pigpen.http.body import Body
+from pigpen.http.body import Body, BytesBody
 from pigpen.http.namespace import Node, Reading
 from pigpen.http.ranges import ByteRange
 
@@ -28,7 +28,9 @@ class RemoteReading:
         return tuple(one.url for one in self._download.sources if one.pin is None)
 
     async def body(self, offset: int, length: int) -> Body:
-        if length == 0 or length == self._node.length:
+        if length == 0:
+            return BytesBody()
+        if length == self._node.length:
             return await self._calls.run(self._download.begun())
         part = ByteRange(offset, offset + length - 1)
         return await self._calls.run(self._download.begun(part))

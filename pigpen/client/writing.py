@@ -51,9 +51,9 @@ class Writing:
         if body.held_back and (length is None or length <= wire.INLINE_BYTES):
             await self._judge(key, headers, query, length)
         self._under_way += 1
+        kept = max(MIB, min(8 * MIB, KEPT_BYTES // self._under_way))
+        data = PipeInput(_sized(body, length), kept)
         try:
-            kept = max(MIB, min(8 * MIB, KEPT_BYTES // self._under_way))
-            data = PipeInput(_sized(body, length), kept)
             upload = Upload(self._calls.session, key, data, headers, query=query)
             stored = await self._run(upload)
             modified = stored.modified or meta.modified or int(self._calls.session.env.wall() * 1e3)
@@ -68,6 +68,7 @@ class Writing:
             )
         finally:
             self._under_way -= 1
+            data.forget()
         return Written(node, not stored.replaced)
 
     async def _run(self, upload: Upload) -> wire.Stored:

@@ -289,6 +289,6 @@ class LockTests(NamespaceCase):
     def test_properties_of_a_locked_node(self) -> None:
         self.make_collection("d")
         lock = self.lock("d")
-        change = Property("n:", "k", "<k/>")
+        change = Property("n:", "k", '<k xmlns="n:"/>')
         self.refused(Locked, self.patching("d", change))
         self.run_now(self.patching("d", change, If=field(lock.token)))
