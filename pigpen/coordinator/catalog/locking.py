@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Final
 
 import msgspec
@@ -31,7 +30,8 @@ from pigpen.errors import (
     WrongLock,
 )
 from pigpen.http.key import Key
-from pigpen.http.namespace import MAX_LOCK_SECONDS, LockWish, When, check_conditions
+from pigpen.http.namespace import LockWish, When, check_conditions
+from pigpen.http.rules import lock_end, new_token
 
 #: of one account; a collection's DELETE looks at each
 MAX_LOCKS: Final = 25_000
@@ -81,9 +81,15 @@ def _insert(
         MAX_LOCKS,
     ):
         raise InsufficientStorage(reason=f"an account has at most {MAX_LOCKS} locks")
-    token = f"urn:uuid:{uuid.UUID(bytes=tx.random.randbytes(16), version=4)}"
+    token = new_token(tx.random)
     made = LockRow(
-        token, node.id, wish.infinite, wish.exclusive, holder, wish.owner, _end(tx, wish.seconds)
+        token,
+        node.id,
+        wish.infinite,
+        wish.exclusive,
+        holder,
+        wish.owner,
+        lock_end(tx.now, wish.seconds),
     )
     tx.run(
         "INSERT INTO locks (token, account_id, node_id, depth, exclusive, principal, owner,"
@@ -111,7 +117,7 @@ def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when:
     tokens = when.if_field.tokens if when.if_field is not None else frozenset()
     for held in covering(tx, node.id):
         if held.token in tokens and held.principal == when.principal:
-            expires = _end(tx, seconds)
+            expires = lock_end(tx.now, seconds)
             tx.run("UPDATE locks SET expires = ? WHERE token = ?", expires, held.token)
             return msgspec.structs.replace(held, expires=expires)
     raise PreconditionFailed
@@ -154,7 +160,3 @@ def break_lock(tx: Transaction, principal: Principal, token: str) -> None:
     """The account ends a lock, whoever took it. :raises NotFound: there is none."""
     if not drop(tx, principal.account_id, token):
         raise NotFound
-
-
-def _end(tx: Transaction, seconds: int) -> int:
-    return tx.now + 1000 * max(1, min(seconds, MAX_LOCK_SECONDS))

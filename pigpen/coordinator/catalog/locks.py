@@ -17,6 +17,7 @@ from pigpen.errors import Locked, PreconditionFailed
 from pigpen.http.if_header import IfField, ResourceState
 from pigpen.http.key import Key
 from pigpen.http.namespace import When
+from pigpen.http.rules import in_the_way
 
 
 class LockRow(msgspec.Struct, frozen=True):
@@ -126,7 +127,7 @@ def check(
     missing = [
         lock
         for node_id in dict.fromkeys(locked)
-        for lock in _in_the_way(covering(tx, node_id), submitted, when.principal)
+        for lock in in_the_way(covering(tx, node_id), submitted, when.principal)
     ]
     if missing:
         raise Locked(roots=roots_of(tx, missing))
@@ -142,13 +143,6 @@ def check_if(tx: Transaction, principal: Principal, when: When, key: Key) -> fro
     if not _holds(tx, principal, when, key, when.if_field):
         raise PreconditionFailed
     return when.if_field.tokens
-
-
-def _in_the_way(locks: list[LockRow], submitted: frozenset[str], principal: str) -> list[LockRow]:
-    """One token is enough, as several locks on one node are shared ones."""
-    if any(lock.token in submitted and lock.principal == principal for lock in locks):
-        return []
-    return locks
 
 
 def roots_of(tx: Transaction, locks: Iterable[LockRow]) -> tuple[Key, ...]:

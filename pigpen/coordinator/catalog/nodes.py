@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import unicodedata
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from pigpen.coordinator.catalog.transaction import Row, Transaction
+from pigpen.http import rules
 from pigpen.http.conditions import Validators
 from pigpen.http.key import Key
+from pigpen.http.rules import spellings
 
 #: the parent of collections that were deleted and wait to be swept
 DETACHED: Final = 0
 #: state of a replica: the host said that it keeps the blob, or that its copy is missing or bad
 GOOD: Final = 1
 BAD: Final = 2
-#: the end of the year 9999: later times have no HTTP date
-_LAST_MS: Final = 253_402_300_799_000
 #: names that one query resolves; deeper keys take several
 NAMES_A_QUERY: Final = 16
 
@@ -175,14 +174,6 @@ def nearest(tx: Transaction, root_id: int, key: Key, *, loose: bool = False) -> 
     return node
 
 
-def spellings(name: str) -> tuple[str, ...]:
-    """A name as sent, then composed, then decomposed (DAV-62)."""
-    if name.isascii():
-        return (name,)
-    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
-    return tuple(dict.fromkeys(forms))
-
-
 # -- changes --------------------------------------------------------------------------------------
 
 
@@ -261,14 +252,6 @@ def detach(tx: Transaction, node_id: int) -> None:
 
 
 def grown_time(tx: Transaction, before: Node | None, wished: int | None = None) -> tuple[int, bool]:
-    """Last-Modified of a new version, ms: later than that of the one before, unless the writer set
-    one (CLD-13).
-
-    :return: also whether both fall into the same second.
-    """
-    modified = tx.now if wished is None else min(wished, _LAST_MS)
-    if before is None or before.is_collection:
-        return modified, False
-    if wished is None:
-        modified = max(modified, before.modified + 1)
-    return modified, modified // 1000 == before.modified // 1000
+    """As `rules.grown_time`; what was a collection before had no version."""
+    known = None if before is None or before.is_collection else before.modified
+    return rules.grown_time(tx.now, known, wished)

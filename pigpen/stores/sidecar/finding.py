@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 
 from pigpen.database.transaction import Transaction
 from pigpen.errors import NotFound
 from pigpen.http.key import Key
 from pigpen.http.namespace import NOTHING, Lock, Node, Property, Want
+from pigpen.http.rules import spellings
 from pigpen.stores.sidecar import entry_rows, lock_rows
 from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.jobs import Jobs
@@ -128,11 +128,3 @@ def _properties(entry: Entry | None, want: Want) -> tuple[Property, ...] | None:
     if not (want.properties or want.names):
         return None
     return () if entry is None else entry.properties
-
-
-def spellings(name: str) -> tuple[str, ...]:
-    """A name as sent, then composed, then decomposed (DAV-62)."""
-    if name.isascii():
-        return (name,)
-    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
-    return tuple(dict.fromkeys(forms))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from typing import Final
 
@@ -15,7 +14,8 @@ from pigpen.errors import (
     WrongLock,
 )
 from pigpen.http.key import Key
-from pigpen.http.namespace import MAX_LOCK_SECONDS, Lock, LockWish
+from pigpen.http.namespace import Lock, LockWish
+from pigpen.http.rules import in_the_way, lock_end, new_token
 from pigpen.stores.sidecar.names import key_of, place_of, places_above
 
 #: of one gateway; a collection's DELETE looks at each below it
@@ -70,10 +70,8 @@ def missing(
         places += [place_of(lock.root) for lock in below(tx, place)]
     found: dict[str, Lock] = {}
     for place in dict.fromkeys(places):
-        locks = covering(tx, place)
-        # one token is enough, as several locks on one node are shared ones
-        if not any(lock.token in submitted and lock.principal == principal for lock in locks):
-            found |= {lock.token: lock for lock in locks}
+        locks = in_the_way(covering(tx, place), submitted, principal)
+        found |= {lock.token: lock for lock in locks}
     return list(found.values())
 
 
@@ -104,8 +102,8 @@ def take(tx: Transaction, key: Key, wish: LockWish, principal: str) -> Lock:
     check_free(tx, key, wish)
     tx.run("DELETE FROM locks WHERE expires <= ?", tx.now)
     place = place_of(key)
-    token = f"urn:uuid:{uuid.UUID(bytes=tx.random.randbytes(16), version=4)}"
-    expires = _end(tx, wish.seconds)
+    token = new_token(tx.random)
+    expires = lock_end(tx.now, wish.seconds)
     made = Lock(token, key, wish.exclusive, wish.infinite, principal, wish.owner, expires)
     tx.run(
         f"INSERT INTO locks ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
@@ -121,7 +119,11 @@ def renew(
     """:raises PreconditionFailed: none of the tokens is one of this user's that covers it."""
     for held in covering(tx, place):
         if held.token in tokens and held.principal == principal:
-            tx.run("UPDATE locks SET expires = ? WHERE token = ?", _end(tx, seconds), held.token)
+            tx.run(
+                "UPDATE locks SET expires = ? WHERE token = ?",
+                lock_end(tx.now, seconds),
+                held.token,
+            )
             return next(lock for lock in covering(tx, place) if lock.token == held.token)
     raise PreconditionFailed
 
@@ -150,7 +152,3 @@ def end_all(tx: Transaction, place: str, *, keep: bool = False) -> None:
 def set_kind(tx: Transaction, place: str, *, collection: bool) -> None:
     """The locks on a place are on another kind of node now."""
     tx.run("UPDATE locks SET collection = ? WHERE place = ?", collection, place)
-
-
-def _end(tx: Transaction, seconds: int) -> int:
-    return tx.now + 1000 * max(1, min(seconds, MAX_LOCK_SECONDS))

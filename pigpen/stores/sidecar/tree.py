@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pigpen.env import Env
 from pigpen.errors import BadKey, Conflict, MethodNotAllowed, Unavailable
+from pigpen.http import rules
 from pigpen.http.key import Key
 from pigpen.http.namespace import Node, When
 from pigpen.stores.sidecar.claims import Claims
@@ -17,8 +18,6 @@ from pigpen.stores.sidecar.records import Records
 from pigpen.stores.sidecar.values import Values
 
 ON_COLLECTION = "GET, HEAD, DELETE, COPY, MOVE"
-#: the end of the year 9999: later times have no HTTP date
-_LAST_MS = 253_402_300_799_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +112,6 @@ def check_names(key: Key) -> None:
 
 
 def grown_time(now: int, before: Node | None, wished: int | None = None) -> tuple[int, bool]:
-    """Last-Modified of a new version, ms: later than that of the one before, unless it was set.
-
-    :return: also whether both fall into the same second.
-    """
-    modified = now if wished is None else min(wished, _LAST_MS)
-    if before is None or before.is_collection:
-        return modified, False
-    if wished is None:
-        modified = max(modified, before.modified + 1)
-    return modified, modified // 1000 == before.modified // 1000
+    """As `rules.grown_time`; what was a collection before had no version."""
+    known = None if before is None or before.is_collection else before.modified
+    return rules.grown_time(now, known, wished)

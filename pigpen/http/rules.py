@@ -1,0 +1,70 @@
+"""What every namespace decides alike, whatever keeps it: spellings, times, locks. Pure."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+import uuid
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeVar
+
+from pigpen.http.namespace import MAX_LOCK_SECONDS
+
+#: the end of the year 9999, ms: later times have no HTTP date
+_LAST_MS: Final = 253_402_300_799_000
+
+
+class Held(Protocol):
+    """What decides about a lock in the way."""
+
+    @property
+    def token(self) -> str: ...
+
+    @property
+    def principal(self) -> str: ...
+
+
+L = TypeVar("L", bound=Held)
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """A name as sent, then composed, then decomposed (DAV-62)."""
+    if name.isascii():
+        return (name,)
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return tuple(dict.fromkeys(forms))
+
+
+def grown_time(now: int, before: int | None, wished: int | None = None) -> tuple[int, bool]:
+    """Last-Modified of a new version, ms: later than that of the one before, unless the writer set
+    one (CLD-13).
+
+    :param before: Last-Modified of the version before; None: there was none.
+    :return: also whether both fall into the same second (DAV-32).
+    """
+    modified = now if wished is None else min(wished, _LAST_MS)
+    if before is None:
+        return modified, False
+    if wished is None:
+        modified = max(modified, before + 1)
+    return modified, modified // 1000 == before // 1000
+
+
+def new_token(source: random.Random) -> str:
+    """The token of a new lock (RFC 4918 6.5)."""
+    return f"urn:uuid:{uuid.UUID(bytes=source.randbytes(16), version=4)}"
+
+
+def lock_end(now: int, seconds: int) -> int:
+    """When a lock ends, ms (DAV-43)."""
+    return now + 1000 * max(1, min(seconds, MAX_LOCK_SECONDS))
+
+
+def in_the_way(locks: Sequence[L], submitted: frozenset[str], principal: str) -> Sequence[L]:
+    """The locks on one node whose token is missing; it counts only from who took the lock.
+
+    One token is enough, as several locks on one node are shared ones (DAV-41, 46).
+    """
+    if any(lock.token in submitted and lock.principal == principal for lock in locks):
+        return ()
+    return locks
