@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator.catalog import listing
 from pigpen.coordinator.coordinator import Coordinator
+from pigpen.coordinator.face import rules
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.errors import (
     BodyAborted,
@@ -139,6 +139,13 @@ class AdmissionTests(FaceCase):
             self.refused(Unauthorized, f"Bearer {wrong.key}")
         self.refused(TooManyRequests, f"Bearer {wrong.key}")
 
+    def test_nonsense_is_counted(self) -> None:
+        """Who sends what can be no key is slowed down too, also when others have come before."""
+        self.namespace()
+        for _ in range(11):
+            self.refused(Unauthorized, "Basic x")
+        self.refused(TooManyRequests, "Basic x")
+
     def test_known(self) -> None:
         """Who came a moment ago costs no look at the catalog, and still nothing is done with a key
         that was revoked meanwhile."""
@@ -228,10 +235,7 @@ class SmallTests(FaceCase):
 class ListTests(FaceCase):
     def test_pages(self) -> None:
         """A long listing comes whole, each name once; it may begin in the middle."""
-        self.patch(listing, "PAGE", 7)
-        self.patch(
-            listing.members, "__kwdefaults__", {**listing.members.__kwdefaults__, "limit": 7}
-        )
+        self.patch(rules, "PAGE", 7)
         self.run_(self.namespace().make_collection(Key(("d",)), (), WHEN))
         for number in range(30):
             self.write(b"", Key(("d", f"{number:02}")))
@@ -242,9 +246,7 @@ class ListTests(FaceCase):
 
     def test_gone_meanwhile(self) -> None:
         """A collection that goes while it is listed ends the listing; nothing of it is there."""
-        self.patch(
-            listing.members, "__kwdefaults__", {**listing.members.__kwdefaults__, "limit": 2}
-        )
+        self.patch(rules, "PAGE", 2)
         namespace = self.namespace()
         for number in range(5):
             self.write(b"", Key(("d", f"{number}")), When(principal="ann"))

@@ -7,6 +7,7 @@ from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.credentials import parse_authorization
 from pigpen.coordinator.face.namespace import CatalogNamespace
 from pigpen.coordinator.face.tools import FaceTools
+from pigpen.errors import Unauthorized
 from pigpen.http.message import Request
 from pigpen.http.namespace import Admission, Visit
 
@@ -34,9 +35,10 @@ class CatalogAdmission:
         return Visit(CatalogNamespace(self._tools, request, login), login)
 
     def _known_login(self, request: Request) -> str | None:
-        if not self._known or "Authorization" not in request.headers:
-            return None
-        login, until = self._known.get(_name(request), ("", 0.0))
+        try:
+            login, until = self._known.get(_name(request), ("", 0.0))
+        except Unauthorized:
+            return None  # the entrance says so, and counts it
         return login if until > self._tools.env.clock.seconds() else None
 
     def _remember(self, request: Request, login: str) -> None:

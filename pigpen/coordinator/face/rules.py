@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pigpen.coordinator.catalog import accounts, listing, locking, locks, namespace, writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.extras import lock_of
@@ -15,6 +17,9 @@ from pigpen.http import wire
 from pigpen.http.key import Key
 from pigpen.http.namespace import Changes, Lock, LockWish, Want, When
 from pigpen.http.namespace import Node as SharedNode
+
+#: nodes that are read at once: each slow reader of a listing holds so many (DAV-141)
+PAGE: Final = 400
 
 _ALLOWED_ON_COLLECTION = "HEAD, DELETE, COPY, MOVE"
 
@@ -30,15 +35,18 @@ def first_page(
     top = namespace.resolve(tx, principal, key, loose=True)
     if not top.is_collection:
         raise NotFound
-    return principal, top.key, listing.members(tx, top, deep=deep, want=want, after=after)
+    return principal, top.key, _members(tx, top, deep, want, after)
 
 
 def next_page(
     tx: Transaction, principal: Principal, key: Key, deep: bool, want: Want, after: str
 ) -> NodePage:
     """:param key: as stored."""
-    top = namespace.resolve(tx, principal, key)
-    return listing.members(tx, top, deep=deep, want=want, after=after)
+    return _members(tx, namespace.resolve(tx, principal, key), deep, want, after)
+
+
+def _members(tx: Transaction, top: Node, deep: bool, want: Want, after: str) -> NodePage:
+    return listing.members(tx, top, deep=deep, want=want, after=after, limit=PAGE)
 
 
 def find_object(tx: Transaction, principal: Principal, key: Key) -> tuple[Principal, Node]:
