@@ -24,7 +24,6 @@ from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 from pigpen.http.namespace import Node
 
-PAGE_ENTRIES: Final = 1000
 BLOCK_BYTES: Final = 32 * 1024
 
 
@@ -64,7 +63,7 @@ async def _read(call: Call, collection: Node) -> Shown:
 async def _read_sorted(call: Call, collection: Node, order: Order, after: str) -> Shown | None:
     """None: there are too many."""
     place = order.place_of(after) if after else None
-    page = Page(order, place, PAGE_ENTRIES)
+    page = Page(order, place, call.settings.page_entries)
     total = 0
     async with aclosing(call.namespace.list(collection.key)) as members:
         async for node in members:
@@ -86,7 +85,7 @@ async def _read_stored(call: Call, collection: Node, after: str) -> Shown:
     more = False
     async with aclosing(call.namespace.list(collection.key, after=after)) as members:
         async for node in members:
-            more = len(entries) == PAGE_ENTRIES
+            more = len(entries) == call.settings.page_entries
             if more:
                 break
             entries.append(node)

@@ -23,3 +23,5 @@ class DavSettings(msgspec.Struct, frozen=True):
     infinity: bool = False
     #: User-Agents whose GET is redirected to a host; empty: all is streamed (DAV-80)
     redirected_agents: tuple[str, ...] = ()
+    #: what one page of a collection shows (DAV-90)
+    page_entries: int = 1000

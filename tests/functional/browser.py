@@ -148,6 +148,13 @@ class Browser:
         """Drop files onto the page. :param files: names and what they hold."""
         self.run(_DROP, files)
 
+    def drop_paths(self, *paths: Path) -> None:
+        """Drop files and folders of the disk, as from a file manager."""
+        data = {"items": [], "files": [str(path.resolve()) for path in paths]}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.command("Input.dispatchDragEvent", type=kind, x=200, y=300,
+                         data={**data, "dragOperationsMask": 1})  # fmt: skip
+
     def choose(self, selector: str, *paths: Path) -> None:
         """Give a file chooser files."""
         text = "\n".join(str(path.resolve()) for path in paths)

@@ -176,6 +176,21 @@ class UploadTests(BrowserCase):
             self.assertEqual(self.get(f"tree/{name}"), name.encode())
         self.when_listed("tree")
 
+    def test_dropped_folder(self) -> None:
+        """A folder is dropped whole, however many files it has, and beside a file."""
+        tree = self.folder / "tree"
+        (tree / "inner" / "empty").mkdir(parents=True)
+        for number in range(120):
+            (tree / "inner" / f"{number}").write_text(f"{number}")
+        self.open()
+        self.browser.drop_paths(tree, Path(self.file("beside", b"b")))
+        self.when_uploaded("121 files uploaded")
+        self.when_listed("tree", "beside")
+        self.assertEqual(self.get("tree/inner/119"), b"119")
+        self.browser.click(self.link("tree"))
+        self.browser.click(self.link("inner"))
+        self.assertEqual(len(self.names), 121)
+
     def test_cancel(self) -> None:
         """A cancelled upload leaves nothing; the others go on."""
         slow = {

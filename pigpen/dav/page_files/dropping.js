@@ -13,12 +13,16 @@ async function membersOf(entry) {
   }
 }
 
+// a folder without members is an item without a file
 async function* filesBelow(entry, folders = []) {
   if (entry.isFile) {
     yield { file: await new Promise((resolve, reject) => entry.file(resolve, reject)), folders };
     return;
   }
-  for (const inner of await membersOf(entry)) yield* filesBelow(inner, [...folders, entry.name]);
+  const inside = [...folders, entry.name];
+  const members = await membersOf(entry);
+  if (!members.length) yield { file: null, folders: inside };
+  for (const inner of members) yield* filesBelow(inner, inside);
 }
 
 async function uploadEntries(entries) {
@@ -35,9 +39,13 @@ async function uploadEntries(entries) {
 
 async function uploadBelow(entry, root) {
   try {
-    for await (const item of filesBelow(entry)) upload([item], root);
-  } catch {
-    complain(`“${entry.name}” cannot be read.`);
+    for await (const item of filesBelow(entry)) {
+      if (item.file) upload([item], root);
+      else await makeFolders(root, item.folders);
+    }
+  } catch (error) {
+    const words = error instanceof Refusal ? error.message : "It cannot be read.";
+    complain(`“${entry.name}”: ${words}`);
   }
 }
 

@@ -94,8 +94,8 @@ function summary(done, failed) {
 
 async function finishQueue() {
   draw();
-  announce(find("#uploads h2").textContent);
-  if (queue.all.some((one) => one.state === "done")) await refreshed();
+  if (queue.all.length) announce(find("#uploads h2").textContent);
+  if (queue.changed) await refreshed();
 }
 
 function stopUploads() {

@@ -1,6 +1,7 @@
 // -- uploads: a few at a time, folders first, nothing replaced unasked --------------------------
 
-const AT_ONCE = 3;
+// browsers open six connections to a server; the page needs some itself
+const AT_ONCE = 4;
 // larger ones are asked about first: a server that refuses them may have to cut the connection
 const ASK_FIRST_BYTES = 256 * 1024;
 
@@ -14,6 +15,8 @@ const queue = {
   began: 0,
   // folders whose files are still being found
   gathering: 0,
+  // whether the listing is an old one
+  changed: false,
 };
 
 const isBusy = () => queue.active.size > 0 || queue.waiting.length > 0 || queue.gathering > 0;
@@ -80,7 +83,7 @@ function upload(items, root) {
 }
 
 function beginQueue() {
-  Object.assign(queue, { all: [], verdict: null, began: performance.now() });
+  Object.assign(queue, { all: [], verdict: null, changed: false, began: performance.now() });
   queue.folders.clear();
   clearPanel();
 }
@@ -101,7 +104,10 @@ async function run(one) {
   try {
     await makeFolders(one.parent.root, one.parent.folders);
     if (one.state === "active") await send(one);
-    if (one.state === "active") one.state = "done";
+    if (one.state === "active") {
+      one.state = "done";
+      queue.changed = true;
+    }
   } catch (error) {
     if (one.state !== "cancelled") {
       one.state = "failed";
@@ -187,6 +193,7 @@ function makeFolders(root, names) {
 async function makeFolder(path) {
   try {
     await ask("MKCOL", path);
+    queue.changed = true;
   } catch (error) {
     if (error.status !== 405) throw error;
   }
