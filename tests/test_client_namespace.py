@@ -182,7 +182,7 @@ class FileTests(RemoteCase):
     def test_quota(self) -> None:
         """A full account says so, before a byte of a large file is asked for."""
         self.write("a", b"12345")
-        self.assertEqual(self.run_(self.remote.quota(ROOT)), Quota(5))
+        self.assertEqual(self.run_(self.remote.quota(ROOT)), Quota(5, 1000 * MIB))
         self.cloud.set_quota(1000)
         self.assertEqual(self.run_(self.remote.quota(ROOT)), Quota(5, 995))
         body = HeldBody(BIG, length=len(BIG))

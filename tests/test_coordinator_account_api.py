@@ -10,7 +10,7 @@ from pigpen.errors import MethodNotAllowed
 from pigpen.http import wire
 from pigpen.http.key import Key
 from pigpen.http.message import Request
-from tests.cloud_kit import Cloud
+from tests.cloud_kit import MIB, Cloud
 
 
 class AccountTests(SynchronousTestCase):
@@ -29,6 +29,14 @@ class AccountTests(SynchronousTestCase):
         self.assertEqual((account.login, account.used, account.objects), ("ann", 5, 1))
         self.assertEqual((account.quota, account.reserved), (100, 0))
         self.assertEqual([key.label for key in account.keys], ["first"])
+
+    def test_available(self) -> None:
+        """What can still be stored: of the quota, and of what hosts have room for."""
+        self.assertIsNone(self.account().available)
+        self.cloud.start_fake_host("h1", target_size=10 * MIB)
+        self.assertEqual(self.account().available, 10 * MIB)
+        self.cloud.set_quota(100)
+        self.assertEqual(self.account().available, 100)
 
     def test_basic(self) -> None:
         """Login and key work as user name and password; another login does not."""

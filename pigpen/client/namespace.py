@@ -99,9 +99,7 @@ class RemoteNamespace:
         if not key.is_root:
             await self.stat(key)
         account = await self._calls.run(self._session.account())
-        if account.quota is None:
-            return Quota(account.used)
-        return Quota(account.used, max(0, account.quota - account.used - account.reserved))
+        return Quota(account.used, account.available)
 
     # -- changing ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from pigpen.coordinator.catalog import accounts
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.entrance import Entrance
+from pigpen.coordinator.openings import Openings
 from pigpen.errors import NotFound
 from pigpen.http import wire
 from pigpen.http.answers import check_method, json_answer, read_json
@@ -17,8 +18,9 @@ MAX_BODY_BYTES = 4096
 class AccountApi:
     """Keys are relative to /account."""
 
-    def __init__(self, entrance: Entrance) -> None:
+    def __init__(self, entrance: Entrance, openings: Openings) -> None:
         self._entrance = entrance
+        self._openings = openings
 
     async def handle(self, request: Request) -> Response:
         match request.key.names:
@@ -33,7 +35,9 @@ class AccountApi:
 
     async def _account(self, request: Request) -> Response:
         check_method(request, "GET", "HEAD")
-        return json_answer(200, await self._entrance.read(request, None, _info))
+        account = await self._entrance.read(request, None, _info)
+        account.available = self._openings.available(accounts.left_of(account))
+        return json_answer(200, account)
 
     async def _add_key(self, request: Request) -> Response:
         check_method(request, "POST")

@@ -185,7 +185,7 @@ class Coordinator:
             secret=secret,
             metrics=metrics,
         )
-        tree = self._tree(objects, AccountApi(entrance), HostApi(host_tools))
+        tree = self._tree(objects, AccountApi(entrance, openings), HostApi(host_tools))
         face_tools = FaceTools(
             env=env,
             settings=settings,

@@ -181,10 +181,15 @@ class Openings:
         hosts = [self._hosts.get(one.host_id) for one in candidates]
         return any(host is not None and suits(host) for host in hosts)
 
-    def room(self) -> int | None:
-        """Bytes that all hosts together can still take; None: there is no host."""
+    def available(self, left: int | None) -> int | None:
+        """Bytes that can be stored now (DAV-51); None: not limited, as far as is known.
+
+        :param left: what the quota leaves; None: there is none.
+        """
         candidates = self._hosts.candidates(self._env.wall())
-        return sum(one.room for one in candidates) if candidates else None
+        room = sum(one.room for one in candidates) if candidates else None
+        limits = [limit for limit in (left, room) if limit is not None]
+        return min(limits, default=None)
 
     def _withdraw(self, write: OpenWrite) -> None:
         """In the background: the client need not wait, and may be gone."""

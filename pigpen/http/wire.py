@@ -333,7 +333,11 @@ class KeyInfo(Struct, omit_defaults=True):
 
 
 class Account(Struct, omit_defaults=True):
-    """An account about itself; sizes in bytes."""
+    """An account about itself; sizes in bytes.
+
+    ``available``: what the quota leaves and hosts have room for. None: not limited, as far as is
+    known.
+    """
 
     login: str
     used: Size
@@ -342,6 +346,7 @@ class Account(Struct, omit_defaults=True):
     copies: int
     keys: list[KeyInfo]
     quota: Size | None = None
+    available: Size | None = None
 
 
 class NewKey(Struct, omit_defaults=True):

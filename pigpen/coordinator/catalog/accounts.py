@@ -186,6 +186,13 @@ def account_info(tx: Transaction, account_id: int) -> wire.Account:
     return wire.Account(login, used, reserved, objects, copies, keys, quota)
 
 
+def left_of(account: wire.Account) -> int | None:
+    """Bytes its quota leaves; None: it has none."""
+    if account.quota is None:
+        return None
+    return max(0, account.quota - account.used - account.reserved)
+
+
 def set_quota(tx: Transaction, account_id: int, quota: int | None) -> None:
     """Change a quota; what is stored already stays, also over it."""
     if not tx.run("UPDATE accounts SET quota = ? WHERE id = ?", quota, account_id):

@@ -124,12 +124,9 @@ class CatalogNamespace:
         await self._entrance.write(self._request, self._login, rules.unlock, key, token, when)
 
     async def quota(self, key: Key) -> Quota:
-        """Of the account; without a quota, what the hosts that are online have room for."""
+        """Of the account, and what the hosts that are online have room for."""
         used, left = await self._entrance.read(self._request, self._login, rules.quota, key)
-        room = self._tools.openings.room()
-        if left is None:
-            return Quota(used, room)
-        return Quota(used, left if room is None else min(left, room))
+        return Quota(used, self._tools.openings.available(left))
 
     @property
     def _secure(self) -> bool:

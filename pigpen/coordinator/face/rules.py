@@ -161,6 +161,4 @@ def quota(tx: Transaction, principal: Principal, key: Key) -> tuple[int, int | N
     """:return: bytes used, and bytes left; None: there is no quota."""
     namespace.resolve(tx, principal, key, loose=True)
     info = accounts.account_info(tx, principal.account_id)
-    if info.quota is None:
-        return info.used, None
-    return info.used, max(0, info.quota - info.used - info.reserved)
+    return info.used, accounts.left_of(info)
