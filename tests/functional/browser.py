@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 CHROMEDRIVER = shutil.which("chromedriver")
 CHROMIUM = shutil.which("chromium")
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 30.0
 _QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

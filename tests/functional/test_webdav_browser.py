@@ -11,7 +11,7 @@ import requests
 from twisted.trial.unittest import SkipTest
 
 from tests.functional.browser import CHROMEDRIVER, CHROMIUM, Browser, when
-from tests.functional.webdav import WebDavCase
+from tests.functional.webdav import Face, WebDavCase, coordinator
 
 NAMES = "tbody bdi"
 LOCK = (
@@ -538,6 +538,29 @@ class PhoneTests(BrowserCase):
         self.browser.click("tbody tr:nth-child(1) a")
         when(lambda: self.browser.text("h1") == "x" * 200, "the folder")
         self.assertLessEqual(self.browser.run(wide), 390)
+
+
+class LoginTests(BrowserCase):
+    """The coordinator's own face: below a prefix, behind a login."""
+
+    def make_face(self) -> Face:
+        return coordinator()
+
+    def test_changes(self) -> None:
+        """Whoever logged in to see the page can change what it shows."""
+        assert self.face.login is not None
+        login, access_key = self.face.login
+        self.browser.go(self.url.replace("://", f"://{login}:{access_key}@"))
+        self.browser.drop(("a", "x"))
+        self.when_uploaded("1 file uploaded")
+        self.when_listed("a")
+        self.browser.focus(self.link("a"))
+        self.browser.press("F2")
+        self.asked()
+        self.browser.type("b")
+        self.browser.press("Enter")
+        self.when_listed("b")
+        self.assertEqual(self.get("b"), b"x")
 
 
 def png(width: int, height: int) -> bytes:
