@@ -224,6 +224,7 @@ class PrefixTests(DoorCase):
         self.assertEqual(self.expect(207, "PROPFIND", "/", Depth="0").texts("href"), ["/"])
         self.assertEqual(self.expect(200, "HEAD", "/").data, b"")
         self.assertIn(b"/x/", self.expect(200, "GET", "/").data)
+        self.assertNotIn(b"/x/", self.expect(200, "GET", "/?sort=stored&after=x/").data)
         for path in ("/z", "/x/z", "/z/y"):
             self.expect(404, "GET", path)
             self.expect(404, "PROPFIND", path)

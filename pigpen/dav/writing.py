@@ -8,7 +8,6 @@ from typing import Final
 from pigpen.dav.call import Call
 from pigpen.dav.keeping import kept_locked
 from pigpen.dav.promises import checked, promises_of
-from pigpen.errors import Conflict, MethodNotAllowed, NotFound
 from pigpen.http.fields import format_date
 from pigpen.http.message import Headers, Response
 from pigpen.http.namespace import Ability, WriteMeta, Written
@@ -49,8 +48,6 @@ async def put(call: Call) -> Response:
         sha256=promises.sha256,
         modified=modified_of(request),
     )
-    if call.key.collection:
-        await _refuse_collection(call)
     async with kept_locked(call):
         body = checked(request.body, promises)
         written = await call.namespace.write(call.key, body, meta, call.when)
@@ -60,15 +57,6 @@ async def put(call: Call) -> Response:
 def type_by_name(name: str) -> str | None:
     """The content type that a name's suffix stands for (DAV-55)."""
     return _TYPES.get(name[name.rfind(".") :].lower()) if "." in name else None
-
-
-async def _refuse_collection(call: Call) -> None:
-    """:raises PigpenError: always; a final slash is no name of an object."""
-    try:
-        await call.namespace.stat(call.key)
-    except NotFound:
-        raise Conflict(reason="a final slash means a collection; leave it out") from None
-    raise MethodNotAllowed(method="PUT", allow="")
 
 
 def _answer(call: Call, meta: WriteMeta, written: Written) -> Response:
