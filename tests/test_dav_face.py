@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 
-from pigpen.dav.face import MountedWebDav, WebDav
+from pigpen.dav.face import WebDav
 from pigpen.dav.options import METHODS
 from pigpen.dav.settings import DavSettings
 from pigpen.errors import (
@@ -26,7 +26,6 @@ from pigpen.errors import (
 from pigpen.http.key import Key
 from pigpen.http.message import Request
 from pigpen.http.namespace import Ability, Admission, Namespace, Visit
-from pigpen.web.tree import ResourceTree
 from tests.dav_kit import Answer, DavCase
 
 CLASSES = "1, 2, 3, extended-mkcol"
@@ -237,14 +236,6 @@ class PrefixTests(DoorCase):
         """Above the prefix a login is needed as below."""
         self.door.error = Unauthorized()
         self.expect(401, "PROPFIND", "/")
-
-    def test_mounted_in_a_tree(self) -> None:
-        """A tree that takes the prefix off changes nothing."""
-        tree = ResourceTree()
-        tree.mount("/x/y/", MountedWebDav(self.face, self.settings))
-        self.face = tree  # type: ignore[assignment]
-        self.expect(201, "PUT", "/x/y/a", b"a")
-        self.assertEqual(self.expect(207, "PROPFIND", "/x/y/a").texts("href"), ["/x/y/a"])
 
 
 class WholeTests(DavCase):

@@ -54,7 +54,11 @@ _DEFAULT_SETTINGS: Final = DavSettings()
 
 
 class WebDav:
-    """Classes 1, 2 and 3 of RFC 4918. It sees whole paths, the prefix of its settings too."""
+    """Classes 1, 2 and 3 of RFC 4918.
+
+    It sees whole paths, the prefix of its settings too, so mount it at ``/``: the collections above
+    its prefix are its own too.
+    """
 
     def __init__(
         self, env: Env, admission: Admission, settings: DavSettings = _DEFAULT_SETTINGS
@@ -87,19 +91,6 @@ class WebDav:
         return Call(self._env, settings, request, namespace, key, when)
 
 
-class MountedWebDav:
-    """A face at its prefix in a tree, which takes the prefix off."""
-
-    def __init__(self, face: WebDav, settings: DavSettings) -> None:
-        self._face = face
-        self._prefix = settings.prefix.names
-
-    async def handle(self, request: Request) -> Response:
-        key = request.key
-        whole = Key((*self._prefix, *key.names), key.collection)
-        return await self._face.handle(request.replace(key=whole))
-
-
 def _method_of(call: Call) -> Method:
     """:raises MethodNotAllowed: :raises NotBuilt: nobody knows it here."""
     name = call.request.method
@@ -117,4 +108,4 @@ def _allow(call: Call | None, refused: str) -> str:
     return ", ".join(method for method in methods if method != refused)
 
 
-_are_handlers: tuple[type[Handler], ...] = (WebDav, MountedWebDav)
+_is_handler: type[Handler] = WebDav
