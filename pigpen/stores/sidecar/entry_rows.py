@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from pigpen.database.transaction import Row, Transaction
+from pigpen.database.transaction import Row, Transaction, Value
 from pigpen.errors import InsufficientStorage
 from pigpen.http.namespace import (
     MAX_PROPERTIES,
@@ -37,6 +37,11 @@ _COLUMNS = "name, etag, created, modified, same_second"
 _ONE = f"SELECT {_COLUMNS} FROM entries WHERE name = ?"  # noqa: S608
 _MEMBERS = f"SELECT {_COLUMNS} FROM entries WHERE parent = ? AND name > ? ORDER BY name LIMIT ?"  # noqa: S608
 _BELOW = f"SELECT {_COLUMNS} FROM entries WHERE name > ? AND name < ? ORDER BY name LIMIT ?"  # noqa: S608
+# one query a page, not one a name; ended by the last name of the page
+_OF = "SELECT p.name, p.namespace, p.local_name, p.value FROM entries e CROSS JOIN properties p"
+_ORDER = " AND p.name = e.name ORDER BY e.name, p.namespace, p.local_name"
+_MEMBERS_PROPERTIES = _OF + " WHERE e.parent = ? AND e.name > ? AND e.name <= ?" + _ORDER
+_BELOW_PROPERTIES = _OF + " WHERE e.name > ? AND e.name < ? AND e.name <= ?" + _ORDER
 _PUT = (
     "INSERT INTO entries (name, parent, etag, created, modified, same_second)"
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET etag = excluded.etag,"
@@ -49,30 +54,21 @@ _SET = (
 )
 
 
-def _entry(tx: Transaction, row: Row, want: Want) -> Entry:
+def _entry(row: Row, wanted: tuple[Property, ...] | None = None) -> Entry:
     name, etag, created, modified, same_second = row
-    wanted = properties(tx, name, names=not want.properties) if _wants(want) else None
     return Entry(name, etag, created, modified, bool(same_second), wanted)
-
-
-def _wants(want: Want) -> bool:
-    return want.properties or want.names
 
 
 def find(tx: Transaction, names: Iterable[str], want: Want) -> dict[str, Entry]:
     """The entries of these names, as far as there are any."""
-    rows = [row for name in names if (row := tx.one(_ONE, name)) is not None]
-    return {row[0]: _entry(tx, row, want) for row in rows}
-
-
-def has_below(tx: Transaction, collection: str) -> bool:
-    """Whether a collection has an entry, or one below it has."""
-    found = tx.one(
-        "SELECT 1 FROM entries WHERE name >= ? AND name < ? AND etag IS NULL LIMIT 1",
-        collection,
-        end_of(collection),
-    )
-    return found is not None
+    found = {}
+    for row in (tx.one(_ONE, name) for name in names):
+        if row is not None:
+            wanted = None
+            if want.properties or want.names:
+                wanted = properties(tx, row[0], names=not want.properties)
+            found[row[0]] = _entry(row, wanted)
+    return found
 
 
 def page(
@@ -80,10 +76,23 @@ def page(
 ) -> list[Entry]:
     """Entries of members in order, or of all below. :param after: a name, exclusive."""
     if deep:
-        rows = tx.all(_BELOW, max(after, collection), end_of(collection), limit)
+        span: tuple[Value, ...] = (max(after, collection), end_of(collection))
+        rows = tx.all(_BELOW, *span, limit)
     else:
-        rows = tx.all(_MEMBERS, collection, after, limit)
-    return [_entry(tx, row, want) for row in rows]
+        span = (collection, after)
+        rows = tx.all(_MEMBERS, *span, limit)
+    entries = [_entry(row) for row in rows]
+    if not entries or not (want.properties or want.names):
+        return entries
+    found = tx.all(_BELOW_PROPERTIES if deep else _MEMBERS_PROPERTIES, *span, entries[-1].name)
+    by_name: dict[str, list[Property]] = {}
+    for name, namespace, local_name, value in found:
+        mine = Property(namespace, local_name, value if want.properties else None)
+        by_name.setdefault(name, []).append(mine)
+    return [
+        msgspec.structs.replace(entry, properties=tuple(by_name.get(entry.name, ())))
+        for entry in entries
+    ]
 
 
 def properties(tx: Transaction, name: str, *, names: bool = False) -> tuple[Property, ...]:

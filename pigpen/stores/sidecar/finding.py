@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pigpen.database.transaction import Transaction
-from pigpen.errors import NotFound
+from pigpen.errors import BadAnswer, NotFound
 from pigpen.http.key import Key
+from pigpen.http.message import Response
 from pigpen.http.namespace import NOTHING, Lock, Node, Property, Want
 from pigpen.http.rules import spellings
 from pigpen.stores.sidecar import entry_rows, lock_rows
@@ -14,7 +15,7 @@ from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.jobs import Jobs
 from pigpen.stores.sidecar.names import name_of, place_of
 from pigpen.stores.sidecar.records import Records
-from pigpen.stores.sidecar.values import Value, Values
+from pigpen.stores.sidecar.values import Value, Values, value_of
 
 ROOT = Key((), True)
 
@@ -64,26 +65,40 @@ class Finder:
                 return found
         return None
 
+    async def open(self, key: Key) -> tuple[Node, Response] | None:
+        """The version under a key as the store gives it now, with a request less than `find`.
+
+        :return: None: it is not there in this spelling, or a collection.
+        """
+        if key.collection or self.jobs.hides(key):
+            return None
+        name = name_of(key)
+        entries, _ = await self.records.read(_look, (name, name + "/"), "", NOTHING)
+        response = None if name + "/" in entries else await self.values.open(key)
+        if response is None:
+            return None
+        length = response.body.length
+        if length is None:
+            await response.body.aclose()
+            raise BadAnswer(peer="the store", reason="it does not tell lengths")
+        value = value_of(response, length)
+        return object_node(key, value, entries.get(name), None, NOTHING), response
+
     async def _named(self, names: tuple[str, ...], want: Want) -> Node | None:
         key = Key(names)
         if self.jobs.hides(key):
             return None
-        name = name_of(key) if names else "/"
-        folder = name.removesuffix("/") + "/"
-        entries, locks = await self.records.read(_look, (name, folder), place_of(key), want)
+        folder = place_of(key) + "/"
+        looked_up = (name_of(key), folder)
+        entries, locks = await self.records.read(_look, looked_up, place_of(key), want)
         if names and folder not in entries:
             value = await self.values.find(key)
             if value is not None:
-                return object_node(key, value, entries.get(name), locks, want)
-        collection = Key(names, True)
-        if names and folder not in entries and not await self._is_collection(collection, folder):
-            return None
-        return collection_node(collection, entries.get(folder), locks, want)
-
-    async def _is_collection(self, collection: Key, folder: str) -> bool:
-        if await self.records.read(entry_rows.has_below, folder):
-            return True
-        return await self.values.has_below(collection)
+                return object_node(key, value, entries.get(name_of(key)), locks, want)
+            # other writers' collections have no entry
+            if not await self.values.has_below(Key(names, True)):
+                return None
+        return collection_node(Key(names, True), entries.get(folder), locks, want)
 
 
 def _look(

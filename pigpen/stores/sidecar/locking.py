@@ -32,7 +32,7 @@ async def _lock_free_name(tree: Tree, key: Key, wish: LockWish, when: When) -> t
     place = await place_of_write(finder, key, terms)
     judging.check_node(terms, "PUT", None)
     await judging.check_if(finder, key, terms)
-    await judging.check_locks(finder, terms, [place.parent.key])
+    await judging.check_locks(finder, terms, [place.parent])
     await tree.records.read(lock_rows.check_free, place.key, wish)
     etag = await tree.values.put(place.key, BytesBody(), Headers())
     await tree.records.write(put_entry, place.key, etag, None, None)

@@ -31,13 +31,12 @@ from pigpen.http.namespace import (
     Written,
 )
 from pigpen.stores.sidecar import changing, jobs, judging, locking, transfers, writing
-from pigpen.stores.sidecar.finding import object_node
 from pigpen.stores.sidecar.jobs import Jobs
 from pigpen.stores.sidecar.listing import members
 from pigpen.stores.sidecar.reading import ValueReading
 from pigpen.stores.sidecar.records import Records
 from pigpen.stores.sidecar.tree import ON_COLLECTION, Tree
-from pigpen.stores.sidecar.values import Values, value_of
+from pigpen.stores.sidecar.values import Values
 from pigpen.stores.sidecar.working import Worker
 
 T = TypeVar("T")
@@ -101,17 +100,15 @@ class SidecarNamespace:
                 yield member
 
     async def open(self, key: Key) -> Reading:
-        node = await self.stat(key)
-        if node.is_collection:
-            raise MethodNotAllowed(method="GET", allow=ON_COLLECTION)
-        response = await self._tree.values.open(node.key)
-        if response is None:
+        opened = await self._tree.finder.open(key)
+        if opened is None:
+            node = await self.stat(key)
+            if node.is_collection:
+                raise MethodNotAllowed(method="GET", allow=ON_COLLECTION)
+            opened = await self._tree.finder.open(node.key)
+        if opened is None:
             raise NotFound
-        length = response.body.length
-        value = value_of(response, node.length if length is None else length)
-        if value.etag != node.etag:  # it was written over since
-            node = object_node(node.key, value, None, None, NOTHING)
-        return ValueReading(self._tree.values, node, response)
+        return ValueReading(self._tree.values, *opened)
 
     async def quota(self, key: Key) -> Quota:
         await self.stat(key)

@@ -60,7 +60,7 @@ class Place:
     """Where a value would go. ``parent``: the deepest collection that is there."""
 
     key: Key
-    parent: Node
+    parent: Key
     current: Node | None
 
 
@@ -81,23 +81,30 @@ async def place_of_write(finder: Finder, key: Key, when: When) -> Place:
     :raises MethodNotAllowed: a collection is there. :raises Conflict: no parent, or a final slash.
     """
     check_names(key)
-    parent = await finder.nearest(key, loose=when.loose)
-    current = None
-    if len(parent.key.names) == len(key.names):
-        current = parent
-        if current.is_collection:
-            raise MethodNotAllowed(method="PUT", allow=ON_COLLECTION)
-        parent = await finder.get(current.key.parent)
-    elif not parent.is_collection:
-        raise Conflict(reason=f"{parent.key} is an object, so nothing lies below it")
-    elif len(parent.key.names) < len(key.names) - 1 and not when.parents:
-        raise Conflict(reason="the collection it would lie in does not exist")
+    current = None if key.is_root else await finder.find(key, loose=when.loose)
+    if key.is_root or (current is not None and current.is_collection):
+        raise MethodNotAllowed(method="PUT", allow=ON_COLLECTION)
+    if current is not None:
+        above = current.key.parent
+    else:
+        above = await _collection_above(finder, key, when)
     if key.collection:
         raise Conflict(reason="a final slash means a collection; leave it out")
-    depth = len(parent.key.names)
-    return Place(
-        Key((*parent.key.names, *key.names[depth:-1], name_at(current, key))), parent, current
-    )
+    name = name_at(current, key)
+    return Place(Key((*above.names, *key.names[len(above.names) : -1], name)), above, current)
+
+
+async def _collection_above(finder: Finder, key: Key, when: When) -> Key:
+    """The deepest collection on the way to a name that is free."""
+    parent = await finder.find(key.parent, loose=when.loose)
+    if parent is not None and parent.is_collection:
+        return parent.key
+    deepest = await finder.nearest(key, loose=when.loose)
+    if not deepest.is_collection:
+        raise Conflict(reason=f"{deepest.key} is an object, so nothing lies below it")
+    if not when.parents:
+        raise Conflict(reason="the collection it would lie in does not exist")
+    return deepest.key
 
 
 def name_at(current: Node | None, key: Key) -> str:

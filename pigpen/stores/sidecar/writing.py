@@ -110,7 +110,9 @@ async def _judge(tree: Tree, key: Key, when: When) -> Place:
     place = await place_of_write(finder, key, when)
     judging.check_node(when, "PUT", place.current)
     await judging.check_if(finder, key, when)
-    await judging.check_locks(finder, when, [(place.current or place.parent).key])
+    await judging.check_locks(
+        finder, when, [place.parent if place.current is None else place.current.key]
+    )
     return place
 
 

@@ -41,6 +41,18 @@ CREATE TABLE locks (
 CREATE INDEX locks_place ON locks (place);
 CREATE INDEX locks_expires ON locks (expires);
 
+-- How many there are, as counting them takes long.
+CREATE TABLE lock_count (
+  number INTEGER NOT NULL
+) STRICT;
+INSERT INTO lock_count (number) VALUES (0);
+CREATE TRIGGER locks_begun AFTER INSERT ON locks BEGIN
+  UPDATE lock_count SET number = number + 1;
+END;
+CREATE TRIGGER locks_ended AFTER DELETE ON locks BEGIN
+  UPDATE lock_count SET number = number - 1;
+END;
+
 -- DELETE, COPY and MOVE under way: what a restart finishes or undoes; a JSON value each.
 CREATE TABLE jobs (
   id INTEGER PRIMARY KEY,
