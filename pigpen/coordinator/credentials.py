@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 
 from pigpen.coordinator.catalog.access_keys import Credentials, parse_access_key
 from pigpen.errors import BadRequest, Unauthorized
@@ -24,7 +25,12 @@ def parse_authorization(headers: Headers) -> Credentials:
         raise BadRequest(reason="there is more than one Authorization field")
     if not values or len(values[0]) > MAX_LENGTH:
         raise Unauthorized
-    scheme, _, rest = values[0].strip(" \t").partition(" ")
+    return _parsed(values[0])
+
+
+@lru_cache(maxsize=256)  # a request asks several times, and its client comes again
+def _parsed(value: str) -> Credentials:
+    scheme, _, rest = value.strip(" \t").partition(" ")
     rest = rest.strip(" ")
     if scheme.lower() == "bearer":
         return Credentials(parse_access_key(rest))
