@@ -17,6 +17,10 @@ from pigpen.http.body import BaseBody, Body, BytesBody, PushBody
 REPLAY_BYTES = 8 * 1024 * 1024
 
 
+#: of all pipes that share, and of one of them at most
+SHARED_BYTES = 12 * 1024 * 1024
+MOST_SHARED_BYTES = 4 * 1024 * 1024
+
 #: of a file, read at a time
 PIECE_BYTES = 512 * 1024
 
@@ -109,8 +113,9 @@ class PipeInput:
 
     def __init__(self, stream: Body, keep: int = REPLAY_BYTES) -> None:
         self.length = stream.length
+        #: bytes that are kept; fewer are with the next chunk
+        self.keep = keep
         self._stream = stream
-        self._keep = keep
         self._kept: deque[bytes] = deque()
         #: where the kept bytes begin and end
         self._first = 0
@@ -137,9 +142,33 @@ class PipeInput:
         chunk = await anext(self._stream)
         self._kept.append(chunk)
         self._end += len(chunk)
-        while self._end - self._first - len(self._kept[0]) > self._keep:
+        while self._end - self._first - len(self._kept[0]) > self.keep:
             self._first += len(self._kept.popleft())
         return chunk
+
+
+class Pipes:
+    """Pipes that share what they keep: many at once keep less each."""
+
+    def __init__(self, keep: int = SHARED_BYTES) -> None:
+        self._keep = keep
+        self._open: dict[PipeInput, None] = {}
+
+    def open(self, stream: Body) -> PipeInput:
+        """Give it back with `close`."""
+        pipe = PipeInput(stream)
+        self._open[pipe] = None
+        self._share()
+        return pipe
+
+    def close(self, pipe: PipeInput) -> None:
+        pipe.forget()
+        del self._open[pipe]
+        self._share()
+
+    def _share(self) -> None:
+        for pipe in self._open:
+            pipe.keep = min(MOST_SHARED_BYTES, self._keep // len(self._open))
 
 
 class _Replay(BaseBody):

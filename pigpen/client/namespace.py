@@ -14,6 +14,7 @@ import msgspec
 
 from pigpen.client.calls import LOOSE, Calls, seconds_text
 from pigpen.client.download import Wanted, ask_download
+from pigpen.client.inputs import Pipes
 from pigpen.client.nodes import lock_of, node_of, place_of
 from pigpen.client.readings import RemoteReading
 from pigpen.client.session import Session
@@ -54,12 +55,14 @@ _ON_COLLECTION: Final = "DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
 class RemoteNamespace:
     """What one access key opens."""
 
-    def __init__(self, session: Session, *, own_key: bool = True) -> None:
+    def __init__(
+        self, session: Session, *, own_key: bool = True, pipes: Pipes | None = None
+    ) -> None:
         """:param own_key: the access key is this service's own: whoever asks is not to blame if
-        the coordinator refuses it."""
+        the coordinator refuses it. :param pipes: shared by namespaces of one process."""
         self._calls = Calls(session, own_key=own_key)
         self._session = session
-        self._writing = Writing(self._calls)
+        self._writing = Writing(self._calls, Pipes() if pipes is None else pipes)
 
     @property
     def abilities(self) -> frozenset[Ability]:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from pigpen.client.inputs import Pipes
 from pigpen.client.namespace import RemoteNamespace
 from pigpen.client.refusals import raised
 from pigpen.client.session import Session
@@ -33,6 +34,7 @@ class Visitors:
         self._env = env
         self._http = http
         self._coordinator = coordinator
+        self._pipes = Pipes()
         #: by a hash of what was shown
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
@@ -64,4 +66,4 @@ class Visitors:
             raise raised(error) from None
         if account.login != login:
             raise Unauthorized
-        return RemoteNamespace(session, own_key=False)
+        return RemoteNamespace(session, own_key=False, pipes=self._pipes)

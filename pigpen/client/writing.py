@@ -7,15 +7,13 @@ stopped. Whatever fails gives part and room back, so that nothing is stored.
 
 from __future__ import annotations
 
-from typing import Final
-
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pigpen.client.calls import Calls, query_of, seconds_text
 from pigpen.client.download import pieces
-from pigpen.client.inputs import PipeInput
+from pigpen.client.inputs import Pipes
 from pigpen.client.upload import Upload
 from pigpen.errors import OutcomeUnknown
 from pigpen.http import wire
@@ -25,19 +23,15 @@ from pigpen.http.key import Key
 from pigpen.http.message import Headers
 from pigpen.http.namespace import Node, When, WriteMeta, Written
 
-MIB: Final = 1024 * 1024
-#: what all bodies under way may keep in memory, to be sent again where a host was cut off
-KEPT_BYTES: Final = 32 * MIB
-
 
 class Writing:
     """Writes through one account's session."""
 
     log = Logger()
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, pipes: Pipes) -> None:
         self._calls = calls
-        self._under_way = 0
+        self._pipes = pipes
 
     async def write(self, key: Key, body: Body, meta: WriteMeta, when: When) -> Written:
         """See `Namespace.write`.
@@ -50,9 +44,7 @@ class Writing:
         query = query_of(when)
         if body.held_back and (length is None or length <= wire.INLINE_BYTES):
             await self._judge(key, headers, query, length)
-        self._under_way += 1
-        kept = max(MIB, min(8 * MIB, KEPT_BYTES // self._under_way))
-        data = PipeInput(_sized(body, length), kept)
+        data = self._pipes.open(_sized(body, length))
         try:
             upload = Upload(self._calls.session, key, data, headers, query=query)
             stored = await self._run(upload)
@@ -67,8 +59,7 @@ class Writing:
                 await upload.sha256(),
             )
         finally:
-            self._under_way -= 1
-            data.forget()
+            self._pipes.close(data)
         return Written(node, not stored.replaced)
 
     async def _run(self, upload: Upload) -> wire.Stored:
