@@ -27,7 +27,7 @@ _BATCH = 1_000
 #: a host keeps at most so many live expectations of one account
 _PER_ACCOUNT = 500
 #: PUTs that are prepared for one round: all rounds' must fit into what a host keeps
-_PUTS = 20_000
+_PUTS = 30_000
 #: requests of one expectation, at most
 _REQUESTS = 10_000
 #: GETs that are prepared for one size, in all rounds
