@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Literal
@@ -54,8 +55,8 @@ class MemoryStore:
         self._evicts = evict == "lru"
         self._values: OrderedDict[tuple[str, ...], Value] = OrderedDict()
         self._size = 0
-        #: the keys in the order of listings; None: to be sorted again
-        self._sorted: list[tuple[str, ...]] | None = None
+        #: the keys in the order of listings, each after what it sorts by
+        self._order: list[tuple[str, tuple[str, ...]]] = []
 
     @property
     def size(self) -> int:
@@ -124,25 +125,27 @@ class MemoryStore:
             self._drop(names)
         self._values[names] = value
         self._size += len(value.data)
-        self._sorted = None
+        insort(self._order, ("/".join(names), names))
         while self._size > self._max_bytes:
             self._drop(next(iter(self._values)))
         return created
 
     def _drop(self, names: tuple[str, ...]) -> None:
         self._size -= len(self._values.pop(names).data)
-        self._sorted = None
+        del self._order[bisect_left(self._order, ("/".join(names), names))]
 
     def _lines(self, collection: Key) -> Iterator[wire.ListLine]:
         """Values below a collection, as they are when their turn comes."""
-        if self._sorted is None:
-            self._sorted = sorted(self._values, key="/".join)
         depth = len(collection.names)
-        for names in self._sorted:
-            if names[:depth] == collection.names and len(names) > depth:
-                value = self._values.get(names)
-                if value is not None:
-                    yield value.line("/".join(names[depth:]))
+        prefix = "".join(f"{name}/" for name in collection.names)
+        last: tuple[str, tuple[str, ...]] = (prefix, ())
+        while (place := bisect_right(self._order, last)) < len(self._order):
+            last = self._order[place]  # by value, as others come and go meanwhile
+            text, names = last
+            if not text.startswith(prefix):
+                break
+            if names[:depth] == collection.names:
+                yield self._values[names].line("/".join(names[depth:]))
 
 
 def _kept(headers: Headers) -> tuple[tuple[str, str], ...]:
