@@ -8,7 +8,14 @@ from typing import Any
 
 from twisted.internet.defer import maybeDeferred
 
-from pigpen.errors import BadAnswer, ConfigError, ConnectFailed, NotFound, Unavailable
+from pigpen.errors import (
+    BadAnswer,
+    ConfigError,
+    ConnectFailed,
+    InsufficientStorage,
+    NotFound,
+    Unavailable,
+)
 from pigpen.http.body import BytesBody, StreamBody
 from pigpen.http.key import Key
 from pigpen.http.message import Capability, Headers, Request, Response
@@ -18,7 +25,7 @@ from pigpen.stores.memory import MemoryStore
 from pigpen.stores.remote import RemoteStore
 from pigpen.stores.sidecar.namespace import SidecarNamespace
 from pigpen.stores.sidecar.records import MemoryRecords
-from pigpen.testing.namespace_case import NamespaceCase
+from pigpen.testing.namespace_case import AskedBody, NamespaceCase
 from pigpen.testing.namespace_contract import namespace_contract
 from pigpen.web.client import HttpClient
 from pigpen.web.server import HttpFactory
@@ -219,3 +226,19 @@ class BrokenStoreTests(StoreCase):
         quota = self.run_now(namespace.quota(Key((), True)))
         space = disk.space("/")
         self.assertEqual((quota.used, quota.available), (space.total - space.free, space.free))
+
+    def test_full_disk(self) -> None:
+        """What does not fit on the disk is 507 before its body is asked for (DAV-24)."""
+        self.namespace = SidecarNamespace(self.env, self.plain, MemoryRecords(self.env), folder="/")
+        free = self.env.disk.space("/").free
+        for meta in (WriteMeta(length=free + 1), WriteMeta()):
+            body = AskedBody()
+            if meta.length is None:
+                body.length = free + 1
+            self.refused(InsufficientStorage, self.writing("x", body, meta))
+            self.assertFalse(body.asked)
+
+    def test_note(self) -> None:
+        """`explain` says that other writers bypass locks (DAV-7)."""
+        namespace = SidecarNamespace(self.env, self.plain, MemoryRecords(self.env))
+        self.assertIn("bypasses", namespace.note)

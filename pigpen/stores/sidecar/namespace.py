@@ -56,13 +56,19 @@ class SidecarNamespace:
     ) -> None:
         """:param folder: on the disk where the store keeps its values, for its free space."""
         self.abilities = ABILITIES if folder is None else ABILITIES | {Ability.QUOTA}
-        self._env = env
         self._store = store
-        self._folder = folder
-        self._tree = Tree(env, Values(store), records, Jobs())
+        self._tree = Tree(env, Values(store), records, Jobs(), folder)
         self._worker = Worker(self._tree)
         #: what goes on though who asked has left
         self._owned: set[Deferred[Any]] = set()
+
+    @property
+    def note(self) -> str:
+        """What `explain` says of it."""
+        return (
+            "Locks and conditions hold among the users of this gateway;"
+            " whoever writes to the store by another way bypasses them."
+        )
 
     async def start(self) -> None:
         """Finish or undo what the last run left half done.
@@ -112,10 +118,8 @@ class SidecarNamespace:
 
     async def quota(self, key: Key) -> Quota:
         await self.stat(key)
-        if self._folder is None:
-            return Quota(0)
-        space = await self._env.in_thread(self._env.disk.space, self._folder)
-        return Quota(space.total - space.free, space.free)
+        space = await self._tree.space()
+        return Quota(0) if space is None else Quota(space.total - space.free, space.free)
 
     # -- changing ---------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from pigpen.env import Env
+from pigpen.env import Env, Space
 from pigpen.errors import BadKey, Conflict, MethodNotAllowed, Unavailable
 from pigpen.http import rules
 from pigpen.http.key import Key
@@ -28,6 +28,8 @@ class Tree:
     values: Values
     records: Records
     jobs: Jobs
+    #: on the disk where the store keeps its values; None: elsewhere
+    folder: str | None = None
     claims: Claims = field(default_factory=Claims)
 
     @property
@@ -38,6 +40,12 @@ class Tree:
     def now(self) -> int:
         """ms since 1970"""
         return int(self.env.wall() * 1000)
+
+    async def space(self) -> Space | None:
+        """Of the disk where the values go, if that is known."""
+        if self.folder is None:
+            return None
+        return await self.env.in_thread(self.env.disk.space, self.folder)
 
     @asynccontextmanager
     async def changing(self, keys: Iterable[Key]) -> AsyncIterator[None]:

@@ -7,7 +7,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from pigpen.database.transaction import Transaction
-from pigpen.errors import DigestMismatch, PigpenError, ShortBody, TooLarge, Unavailable
+from pigpen.errors import (
+    DigestMismatch,
+    InsufficientStorage,
+    PigpenError,
+    ShortBody,
+    TooLarge,
+    Unavailable,
+)
 from pigpen.http.body import BaseBody, Body
 from pigpen.http.fields import format_digest
 from pigpen.http.key import Key
@@ -88,6 +95,7 @@ async def write(tree: Tree, key: Key, body: Body, meta: WriteMeta, when: When) -
     async with AsyncExitStack() as held:
         held.push_async_callback(body.aclose)
         place = await _judge(tree, key, when)
+        await _check_room(tree, body.length if meta.length is None else meta.length)
 
         async def admit() -> None:
             nonlocal place
@@ -114,6 +122,13 @@ async def _judge(tree: Tree, key: Key, when: When) -> Place:
         finder, when, [place.parent if place.current is None else place.current.key]
     )
     return place
+
+
+async def _check_room(tree: Tree, length: int | None) -> None:
+    """:raises InsufficientStorage: the disk cannot take so much, as far as is known."""
+    space = None if not length else await tree.space()
+    if space is not None and length is not None and length > space.free:
+        raise InsufficientStorage(reason="the disk is full")
 
 
 async def _put(tree: Tree, key: Key, gate: Gate, meta: WriteMeta) -> str:
