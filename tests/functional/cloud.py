@@ -48,14 +48,17 @@ class Part:
     def log_to(self, name: str) -> None:
         self._log = self._home / name
 
+    @property
+    def command(self) -> list[str]:
+        folder = [] if self.folder is None else [str(self.folder)]
+        return [*_PIGPEN, self.name, *folder, f"--port={self.port}", *self.options]
+
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it; returns at once."""
-        folder = [] if self.folder is None else [str(self.folder)]
-        command = [self.name, *folder, f"--port={self.port}", *self.options]
         self._began = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.wrapper, *_PIGPEN, *command],
+                [*self.wrapper, *self.command],
                 env={**environment(self._home), **self.environment},
                 cwd=self._home,
                 stdin=subprocess.DEVNULL,

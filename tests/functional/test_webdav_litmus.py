@@ -6,7 +6,14 @@ import re
 import subprocess
 
 from tests.functional.processes import run
-from tests.functional.webdav import Face, WebDavCase, coordinator
+from tests.functional.webdav import (
+    Face,
+    WebDavCase,
+    below_prefix,
+    coordinator,
+    for_users,
+    sidecar,
+)
 
 #: of Debian 12's litmus 0.13: basic, copymove, props, locks, http
 TESTS = {"basic": 16, "copymove": 13, "props": 30, "locks": 41, "http": 4}
@@ -16,9 +23,10 @@ _SUMMARY = re.compile(r"summary for `(\w+)': of (\d+) tests run: (\d+) passed")
 class LitmusCase(WebDavCase):
     """Runs litmus in a collection of the face."""
 
-    def check(self, face: Face) -> None:
+    def test_litmus(self) -> None:
+        """104 of 104, and not one warning."""
         self.needs("litmus")
-        command = ["litmus", "-k", face.url, *(face.login or ())]
+        command = ["litmus", "-k", self.url, *(self.face.login or ())]
         done = subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
         )
@@ -27,23 +35,56 @@ class LitmusCase(WebDavCase):
         found = {name: (int(ran), int(good)) for name, ran, good in _SUMMARY.findall(said)}
         assert found == {name: (count, count) for name, count in TESTS.items()}, said
 
+    def schemes(self) -> set[bytes]:
+        """How litmus logged in, as its own log tells."""
+        log = (self.folder / "debug.log").read_bytes()
+        return set(re.findall(rb"^Authorization: (\w+) ", log, re.MULTILINE))
+
 
 class GatewayTests(LitmusCase):
-    def test_litmus(self) -> None:
-        """The gateway over the cloud."""
-        self.check(self.face)
+    """Over the cloud, without a login."""
 
 
 class CoordinatorTests(LitmusCase):
+    """The coordinator's own face, by Basic."""
+
     def make_face(self) -> Face:
         return coordinator()
 
     def test_litmus(self) -> None:
-        """The coordinator's own face, by Basic."""
-        self.check(self.face)
+        super().test_litmus()
+        assert self.schemes() == {b"Basic"}, self.schemes()
 
     def test_wrong_key(self) -> None:
         """A wrong key changes nothing, and the answer says how to log in."""
         done = run("curl", "-sS", "-i", "-X", "MKCOL", "-u", "me:wrong", self.url + "x/")
         assert b"401" in done.stdout.splitlines()[0], done.stdout
         assert b"www-authenticate: basic" in done.stdout.lower(), done.stdout
+
+
+class PrefixTests(LitmusCase):
+    """A gateway below a path."""
+
+    def make_face(self) -> Face:
+        return below_prefix()
+
+
+class DigestTests(LitmusCase):
+    """A gateway for users of a file: litmus takes Digest, the best that is offered."""
+
+    def make_face(self) -> Face:
+        return for_users()
+
+    def test_litmus(self) -> None:
+        super().test_litmus()
+        assert self.schemes() == {b"Digest"}, self.schemes()
+
+
+class SidecarTests(LitmusCase):
+    """Over a store that knows neither locks nor properties."""
+
+    def make_face(self) -> Face:
+        return sidecar()
+
+
+del LitmusCase

@@ -9,6 +9,7 @@ from pathlib import Path
 import requests
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.functional.gateways import PASSWORD, USER, shared_gateway, shared_program, users_file
 from tests.functional.processes import shared_solo
 
 #: names that clients and servers like to get wrong (DAV-60); each is a folder or a file
@@ -49,6 +50,27 @@ def coordinator() -> Face:
     """The coordinator's own face, by Basic."""
     solo = shared_solo()
     return Face(solo.url + "/dav/", (solo.login, solo.access_key))
+
+
+def below_prefix() -> Face:
+    """A gateway that serves below a path (DAV-65)."""
+    return Face(f"http://127.0.0.1:{shared_gateway('--prefix=/a/b c').port}/a/b%20c/")
+
+
+def for_users() -> Face:
+    """A gateway for users of a file, by Digest and, within one machine, by Basic."""
+    gateway = shared_gateway(f"--users={users_file()}")
+    return Face(f"http://127.0.0.1:{gateway.port}/", (USER, PASSWORD))
+
+
+def redirecting() -> Face:
+    """A gateway whose GET leads those who can follow to a host (DAV-80)."""
+    return Face(f"http://127.0.0.1:{shared_gateway('--redirect').port}/")
+
+
+def sidecar() -> Face:
+    """A store in memory, with locks and properties beside it (DAV-7)."""
+    return Face(f"http://127.0.0.1:{shared_program('sidecar_server').port}/")
 
 
 class WebDavCase(SynchronousTestCase):
