@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from collections.abc import AsyncGenerator
+
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.client.inputs import AHEAD_BYTES, PIECE_BYTES, FileInput, ThreadBody
+from pigpen.client.inputs import (
+    AHEAD_BYTES,
+    MOST_SHARED_BYTES,
+    PIECE_BYTES,
+    FileInput,
+    PipeInput,
+    Pipes,
+    ThreadBody,
+)
 from pigpen.errors import BodyAborted, FileFailed
-from pigpen.http.body import Body
+from pigpen.http.body import Body, StreamBody
 from pigpen.testing.env import SimEnv
 
 DATA = bytes(range(256)) * (5 * PIECE_BYTES // 512)
@@ -41,6 +51,64 @@ def next_of(body: Body) -> Deferred[bytes]:
         return await anext(body)
 
     return Deferred.fromCoroutine(read())
+
+
+class PipeTests(SynchronousTestCase):
+    """Streams that can be read once."""
+
+    def setUp(self) -> None:
+        self.go: list[Deferred[bytes]] = []
+
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            while True:
+                self.go.append(Deferred())
+                yield await self.go[-1]
+
+        self.stream = StreamBody(chunks())
+
+    def next_at(self, pipe: PipeInput, offset: int) -> Deferred[bytes]:
+        body = pipe.body(offset)
+        assert body is not None
+        return next_of(body)
+
+    def test_cut(self) -> None:
+        """A connection that is cut while the source is slow ends neither the source nor a byte."""
+        pipe = PipeInput(self.stream)
+        first = self.next_at(pipe, 0)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        second = self.next_at(pipe, 0)
+        self.go[0].callback(b"abc")
+        self.assertEqual(self.successResultOf(second), b"abc")
+        third = self.next_at(pipe, 3)
+        third.cancel()
+        self.failureResultOf(third, CancelledError)
+        self.go[1].callback(b"def")
+        self.assertEqual(self.successResultOf(self.next_at(pipe, 3)), b"def")
+        self.assertEqual(self.successResultOf(self.next_at(pipe, 1)), b"bc")
+        self.assertEqual(len(self.go), 2)
+
+    def test_left(self) -> None:
+        """Who has no more use for a source ends its read."""
+        pipes = Pipes()
+        pipe = pipes.open(self.stream)
+        reading = self.next_at(pipe, 0)
+        reading.cancel()
+        self.failureResultOf(reading, CancelledError)
+        ended: list[object] = []
+        _ = self.go[0].addBoth(ended.append)
+        pipes.close(pipe)
+        self.assertEqual(len(ended), 1)
+
+    def test_shared(self) -> None:
+        """Many pipes at once keep less each, one alone not all there is."""
+        pipes = Pipes(1000)
+        several = [pipes.open(self.stream) for _ in range(4)]
+        self.assertEqual({pipe.keep for pipe in several}, {250})
+        pipes.close(several.pop())
+        pipes.close(several.pop())
+        self.assertEqual({pipe.keep for pipe in several}, {500})
+        self.assertEqual(Pipes().open(self.stream).keep, MOST_SHARED_BYTES)
 
 
 class FileInputTests(SynchronousTestCase):

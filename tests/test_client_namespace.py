@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.client.namespace import RemoteNamespace
 from pigpen.client.session import Session
+from pigpen.env import sleep
 from pigpen.errors import (
     BodyAborted,
     Conflict,
     ConnectFailed,
     DigestMismatch,
     Forbidden,
+    InsufficientStorage,
     LockConflict,
     Locked,
     MethodNotAllowed,
     NotFound,
+    OutcomeUnknown,
     PigpenError,
     PreconditionFailed,
     QuotaExceeded,
@@ -29,12 +32,17 @@ from pigpen.errors import (
     Unavailable,
     WrongLock,
 )
+from pigpen.host.host import Host
+from pigpen.host.settings import HostSettings
 from pigpen.http.body import Body, BytesBody, StreamBody, read_all
 from pigpen.http.conditions import Conditions
 from pigpen.http.if_header import parse_if
 from pigpen.http.key import Key
 from pigpen.http.namespace import LockWish, Property, Quota, Want, When, WriteMeta, Written
-from tests.cloud_kit import COORDINATOR, MIB, Cloud, HeldBody
+from pigpen.web.client import HttpClient
+from tests.cloud_kit import COORDINATOR, MIB, Cloud, HeldBody, Node
+
+T = TypeVar("T")
 
 BIG = bytes(range(256)) * 1000
 NEW = When(conditions=Conditions(if_none_match=("*",)))
@@ -47,10 +55,14 @@ def k(text: str) -> Key:
 
 
 class RemoteCase(SynchronousTestCase):
+    #: "": none
+    host = "h1"
+
     def setUp(self) -> None:
         self.cloud = Cloud()
         self.addCleanup(self.cloud.close)
-        self.cloud.start_host("h1")
+        if self.host:
+            self.cloud.start_host(self.host)
         self.run_ = self.cloud.run
         self.remote = self.make()
 
@@ -69,7 +81,7 @@ class RemoteCase(SynchronousTestCase):
         async def reading() -> bytes:
             opened = await self.remote.open(k(key))
             size = opened.node.length - first if length is None else length
-            return await read_all(await opened.body(first, size), MIB)
+            return await read_all(await opened.body(first, size), 4 * MIB)
 
         return self.run_(reading())
 
@@ -333,10 +345,74 @@ class FaultTests(RemoteCase):
         self.assertRaises(Unavailable, self.read, "a")
         self.cloud.world.nodes["h1"].boot()
 
+    def test_host_killed(self) -> None:
+        """A host that is killed in an upload and comes back gets the rest; no byte is lost."""
+
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            for n in range(20):
+                if n == 10:
+                    self.cloud.nodes["h1"].env.boot()
+                    restarted.append(Deferred.fromCoroutine(self.restart_host()))
+                await sleep(self.cloud.user, 0.1)
+                yield bytes([n]) * 100_000
+
+        restarted: list[Deferred[None]] = []
+        self.write("a", StreamBody(chunks(), 2_000_000))
+        self.run_(waiting(restarted[0]))
+        self.assertEqual(self.read("a"), b"".join(bytes([n]) * 100_000 for n in range(20)))
+
+    async def restart_host(self) -> None:
+        env = self.cloud.world.nodes["h1"]
+        client = HttpClient(env)
+        settings = HostSettings(
+            folder="pool", coordinator=COORDINATOR, target_size=1000 * MIB, floor=0,
+            addresses=["http://h1:2575"],
+        )  # fmt: skip
+        node = Node(env, Host(env, client, settings), client, 2575)
+        self.cloud.nodes["h1"] = node
+        await node.start()
+        await node.part.when_online()
+
+    def test_full_hosts(self) -> None:
+        """A cloud without room says so, before a byte is asked for."""
+        body = HeldBody(length=2000 * MIB)
+        error = self.assertRaises(InsufficientStorage, self.write, "a", body)
+        self.assertEqual(error.code, "no-room")
+        self.assertFalse(body.asked)
+
     def test_keys(self) -> None:
         """Our own key's end is no fault of who asks; a key that was passed on is."""
         self.refused(Unavailable, self.make("pp_wrong").stat(ROOT))
         self.refused(Unauthorized, self.make("pp_wrong", own_key=False).stat(ROOT))
+
+
+class WithoutHostTests(RemoteCase):
+    host = ""
+
+    def test_no_hosts(self) -> None:
+        body = HeldBody(BIG, length=len(BIG))
+        error = self.assertRaises(Unavailable, self.write, "a", body)
+        self.assertEqual(error.code, "no-host")
+        self.assertFalse(body.asked)
+
+    def test_durable_but_not_visible(self) -> None:
+        """What a host has while its receipt is on its way is waited for, and then known."""
+        host = self.cloud.start_fake_host("h2")
+        host.says = 202
+        begun = Deferred.fromCoroutine(
+            self.remote.write(k("a"), BytesBody(BIG), WriteMeta(), PLAIN)
+        )
+        self.cloud.world.clock.advance(5)
+        [put] = [one for one in host.expected.values() if one.method == "PUT"]
+        self.assertNoResult(begun)
+        self.run_(host.receipt(put))
+        self.assertTrue(self.run_(waiting(begun)).created)
+
+    def test_outcome_unknown(self) -> None:
+        """If it does not come in a minute, nobody is told that it failed, nor that it is stored."""
+        self.cloud.start_fake_host("h2").says = 202
+        error = self.assertRaises(OutcomeUnknown, self.write, "a", BIG)
+        self.assertEqual(error.status, 504)
 
 
 async def chunked(data: bytes) -> AsyncGenerator[bytes, None]:
@@ -356,5 +432,5 @@ async def stuck(begun: Deferred[None]) -> AsyncGenerator[bytes, None]:
     await Deferred[None]()
 
 
-async def waiting(begun: Deferred[None]) -> None:
-    await begun
+async def waiting(begun: Deferred[T]) -> T:
+    return await begun

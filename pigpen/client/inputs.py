@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from pigpen.env import Env, File
 from pigpen.errors import BodyAborted, FileFailed
@@ -107,7 +108,11 @@ class _Ahead(BaseBody):
 
 
 class PipeInput:
-    """A stream that can be read once; its last few MiB are kept."""
+    """A stream that can be read once; its last few MiB are kept.
+
+    A read that is under way when its reader is cancelled goes on, and its bytes are kept for the
+    next reader: so a connection that is cut loses nothing.
+    """
 
     identity = None
 
@@ -120,6 +125,10 @@ class PipeInput:
         #: where the kept bytes begin and end
         self._first = 0
         self._end = 0
+        #: why there are no more; the end of the stream is one
+        self._stopped: Exception | None = None
+        self._reading: Deferred[None] | None = None
+        self._waiting: Deferred[None] | None = None
 
     def body(self, offset: int) -> Body | None:
         if not self._first <= offset <= self._end:
@@ -127,24 +136,56 @@ class PipeInput:
         return _Replay(self, offset)
 
     def forget(self) -> None:
-        """Give the kept bytes' memory back now: nothing is sent again."""
+        """Read no more, and give the memory of what is kept back now."""
         self._kept.clear()
         self._first = self._end
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def read_from(self, offset: int) -> bytes:
         """Some bytes from `offset` on. :raises StopAsyncIteration: there are no more."""
-        if offset < self._end:
-            start = self._first
-            for chunk in self._kept:
-                if offset < start + len(chunk):
-                    return chunk[offset - start :] if offset > start else chunk
-                start += len(chunk)
-        chunk = await anext(self._stream)
+        while offset >= self._end:
+            if self._stopped is not None:
+                raise self._stopped
+            if self._reading is None:
+                self._reading = Deferred.fromCoroutine(self._read())
+                _ = self._reading.addBoth(self._read_ended)
+            if self._reading is not None:
+                await self._wait()
+        newest = self._kept[-1]
+        if offset == self._end - len(newest):
+            return newest
+        start = self._first
+        for chunk in self._kept:
+            if offset < start + len(chunk):
+                return chunk[offset - start :] if offset > start else chunk
+            start += len(chunk)
+        raise AssertionError("what was dropped is not asked for again")
+
+    async def _read(self) -> None:
+        chunk = await anext(self._stream, b"")
+        if not chunk:
+            self._stopped = StopAsyncIteration()
+            return
         self._kept.append(chunk)
         self._end += len(chunk)
         while self._end - self._first - len(self._kept[0]) > self.keep:
             self._first += len(self._kept.popleft())
-        return chunk
+
+    def _read_ended(self, result: Failure | None) -> None:
+        self._reading = None
+        if isinstance(result, Failure) and isinstance(result.value, Exception):
+            self._stopped = result.value
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    async def _wait(self) -> None:
+        self._waiting = Deferred()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
 
 
 class Pipes:
