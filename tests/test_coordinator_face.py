@@ -286,6 +286,18 @@ class ListTests(FaceCase):
         self.run_(namespace.unlock(X, lock.token, WHEN))
 
 
+class RestartTests(FaceCase):
+    def test_killed(self) -> None:
+        """What was answered is there when the coordinator comes up again: locks too (DAV-45)."""
+        self.write(b"1")
+        lock, _ = self.run_(self.namespace().lock(X, LockWish(seconds=600), WHEN))
+        self.cloud.restart_coordinator()
+        self.assertEqual(self.run_(self.namespace().stat(X, Want(locks=True))).locks, (lock,))
+        self.assertRaises(Locked, self.write, b"2")
+        self.cloud.world.settle(601)
+        self.assertFalse(self.write(b"2").created)
+
+
 class QuotaTests(FaceCase):
     def test_available(self) -> None:
         """What is left of the quota, else what hosts have room for; never more than both."""
