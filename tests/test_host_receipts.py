@@ -8,9 +8,9 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.http import wire
-from pigpen.http.body import PushBody
+from pigpen.http.body import BytesBody
 from pigpen.http.message import Headers, Response
-from tests.host_kit import Kit, digest_of, id_of
+from tests.host_kit import Kit, chunks, digest_of, id_of
 
 BLOB = id_of(1 + 10**6)
 
@@ -163,17 +163,25 @@ class ReceiptTests(SynchronousTestCase):
 
     def test_client_gone_before_the_commit(self) -> None:
         """A write whose client has left is late: it never buries a newer version."""
-        body = PushBody(5)
-        answer = self.kit.ask("PUT", self.path, body=body)
+        for body in (BytesBody(b"hello"), chunks(b"hello", 5, 5)):
+            self.setUp()
+            self.kit.coordinator.down = True
+            answer = self.kit.ask("PUT", self.path, body=body)
+            self.kit.advance(3)
+            answer.cancel()
+            self.failureResultOf(answer)
+            self.kit.coordinator.down = False
+            self.kit.advance(60)
+            self.assertTrue(self.kit.coordinator.receipts[-1].late)
+            self.assertEqual(self.state().state, "committed")
+
+    def test_stopped_while_clients_wait(self) -> None:
+        """Clients get their answers, 202 at worst, before a host ends."""
         self.kit.coordinator.down = True
-        body.push(b"hello")
-        body.finish()
-        self.kit.advance(3)
-        answer.cancel()
-        self.failureResultOf(answer)
-        self.kit.coordinator.down = False
-        self.kit.advance(60)
-        self.assertTrue(self.kit.coordinator.receipts[-1].late)
+        answer = self.kit.ask("PUT", self.path, body=b"hello")
+        self.kit.advance(1)
+        self.kit.env.run(self.kit.host.stop(0), 30)
+        self.assertEqual(self.successResultOf(answer).status, 202)
 
     def test_batched(self) -> None:
         """Receipts that wait share a request and a commit."""
