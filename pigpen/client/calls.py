@@ -45,9 +45,15 @@ class Calls:
         *,
         headers: Headers | None = None,
         body: Body | None = None,
+        brief: bool = False,
     ) -> Response:
-        """:raises PigpenError: the refusal. :raises NoAnswer: there was none."""
-        return await self.run(self.session.call(method, key, query, headers=headers, body=body))
+        """:param brief: see `Session.call`.
+
+        :raises PigpenError: the refusal. :raises NoAnswer: there was none.
+        """
+        return await self.run(
+            self.session.call(method, key, query, headers=headers, body=body, brief=brief)
+        )
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns; what it raises, as callers of a namespace know it."""
@@ -73,12 +79,14 @@ class Calls:
         query: dict[str, str] | None = None,
         headers: Headers | None = None,
         body: Body | None = None,
+        brief: bool = False,
     ) -> Response:
         """As `ask`, under the terms of `when`."""
         fields = await self.fields(when)
         if headers is not None:
             fields.extend(headers)
-        return await self.ask(method, key, query_of(when, query), headers=fields, body=body)
+        terms = query_of(when, query)
+        return await self.ask(method, key, terms, headers=fields, body=body, brief=brief)
 
     async def fields(self, when: When) -> Headers:
         """The header fields that say the terms of a call."""

@@ -69,7 +69,7 @@ class Wanted:
     async def ask(self, conditions: Headers | None = None) -> Response:
         headers = conditions.copy() if conditions is not None else Headers()
         query = {"redirect": "false", **self.query}
-        return await self.session.call("GET", self.key, query, headers=headers)
+        return await self.session.call("GET", self.key, query, headers=headers, brief=True)
 
 
 async def ask_download(wanted: Wanted, conditions: Headers | None = None) -> Download:

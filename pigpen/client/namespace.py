@@ -50,6 +50,7 @@ from pigpen.http.namespace import (
 _ABILITIES: Final = frozenset(Ability)
 #: what a collection answers to a GET of its bytes, when there are none
 _ON_COLLECTION: Final = "DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
+_LINES: Final = {"Accept": NDJSON}
 
 
 class RemoteNamespace:
@@ -72,7 +73,7 @@ class RemoteNamespace:
 
     async def stat(self, key: Key, want: Want = NOTHING) -> Node:
         query = {"depth": "0", **LOOSE, **_want(want)}
-        answer = await self._calls.ask("GET", key, query, headers=Headers({"Accept": NDJSON}))
+        answer = await self._calls.ask("GET", key, query, headers=Headers(_LINES), brief=True)
         line = await self._calls.run(self._session.line(answer))
         return node_of(line, place_of(answer, key))
 
@@ -83,7 +84,7 @@ class RemoteNamespace:
         if after:
             query["after"] = after
         asked = Key(key.names, True)
-        answer = await self._calls.ask("GET", asked, query, headers=Headers({"Accept": NDJSON}))
+        answer = await self._calls.ask("GET", asked, query, headers=Headers(_LINES))
         place = place_of(answer, asked)
         async with aclosing(self._session.lines(answer.body)) as lines:
             async for line in lines:
@@ -110,7 +111,7 @@ class RemoteNamespace:
         if when.if_field is None:
             return
         try:
-            answer = await self._calls.change("GET", key, when, query={"lock": ""})
+            answer = await self._calls.change("GET", key, when, query={"lock": ""}, brief=True)
         except NotFound:  # the field was judged first
             return
         await answer.body.aclose()

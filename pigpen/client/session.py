@@ -67,7 +67,7 @@ class Session:
         self._login = login
 
     async def account(self) -> wire.Account:
-        account = await self.read(await self._call("GET", "/account"), wire.Account)
+        account = await self.read(await self._call("GET", "/account", brief=True), wire.Account)
         self._login = account.login
         return account
 
@@ -138,15 +138,17 @@ class Session:
         *,
         headers: Headers | None = None,
         body: Body | None = None,
+        brief: bool = False,
     ) -> Response:
         """A request for an object or collection: an answer below 300.
 
+        :param brief: it may be sent twice, and its answer is small.
         :raises Refused: any other answer. :raises NoAnswer: see `Sender`.
         """
         path = f"/{wire.API}/{await self.login()}{key.to_path()}"
         if query:
             path += "?" + urlencode(query)
-        return await self._call(method, path, headers=headers, body=body)
+        return await self._call(method, path, headers=headers, body=body, brief=brief)
 
     async def _call(
         self,
@@ -155,11 +157,14 @@ class Session:
         *,
         headers: Headers | None = None,
         body: Body | None = None,
+        brief: bool = False,
     ) -> Response:
         headers = Headers() if headers is None else headers
         headers["Authorization"] = f"Bearer {self.access_key}"
         url = self.coordinator + path
-        answer = await self.http.request(method, url, headers=headers, body=body)
+        if brief and body is None:
+            body = BytesBody()
+        answer = await self.http.request(method, url, headers=headers, body=body, repeatable=brief)
         if answer.status >= 300:
             raise await refusal(answer, self.coordinator)
         return answer

@@ -61,14 +61,14 @@ class Write:
         headers = self._with_id(len(data))
         headers.setdefault("Repr-Digest", format_digest(sha256))
         answer = await self._session.call(
-            "PUT", self.key, self._query, headers=headers, body=BytesBody(data)
+            "PUT", self.key, self._query, headers=headers, body=BytesBody(data), brief=True
         )
         return await stored(answer)
 
     async def state(self) -> wire.WriteState:
         """What became of it; `UNUSED` if the coordinator knows no such write."""
         try:
-            answer = await self._session.call("GET", self.key, {"write": self.id})
+            answer = await self._session.call("GET", self.key, {"write": self.id}, brief=True)
         except Refused as error:
             if error.facts["status"] in {404, 410}:
                 return UNUSED
@@ -116,7 +116,7 @@ class Write:
         return True
 
     async def _offer(self, query: dict[str, str], headers: Headers) -> wire.UploadOffer:
-        answer = await self._session.call("PUT", self.key, query, headers=headers)
+        answer = await self._session.call("PUT", self.key, query, headers=headers, brief=True)
         return await self._session.read(answer, wire.UploadOffer)
 
     def _with_id(self, length: int | None) -> Headers:

@@ -87,7 +87,7 @@ class Writing:
         if length is not None:
             fields["Upload-Length"] = str(length)
         asked = {**query, "redirect": "false", "check": ""}
-        answer = await self._calls.ask("PUT", key, asked, headers=fields)
+        answer = await self._calls.ask("PUT", key, asked, headers=fields, brief=True)
         await answer.body.aclose()
 
 
