@@ -19,6 +19,7 @@ from pigpen.testing.namespace_listing import ListingTests
 from pigpen.testing.namespace_locks import LockTests
 from pigpen.testing.namespace_properties import PropertyTests
 from pigpen.testing.namespace_races import RaceTests
+from pigpen.testing.namespace_random import RandomTests
 from pigpen.testing.namespace_transfers import TransferTests
 from pigpen.testing.namespace_writes import WriteTests
 
@@ -26,7 +27,14 @@ __all__ = ["NamespaceCase", "NamespaceContract", "namespace_contract"]
 
 
 class NamespaceContract(
-    WriteTests, ListingTests, TransferTests, PropertyTests, ConditionTests, LockTests, RaceTests
+    WriteTests,
+    ListingTests,
+    TransferTests,
+    PropertyTests,
+    ConditionTests,
+    LockTests,
+    RaceTests,
+    RandomTests,
 ):
     """All that every namespace does."""
 
