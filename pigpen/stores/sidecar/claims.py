@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -15,19 +16,22 @@ Area = tuple[str, ...]
 
 
 class _Claim:
-    __slots__ = ("areas", "granted")
+    """``blockers``: how many earlier claims meet it."""
 
-    def __init__(self, areas: frozenset[Area], granted: Deferred[None]) -> None:
+    __slots__ = ("areas", "blockers", "granted")
+
+    def __init__(self, areas: frozenset[Area]) -> None:
         self.areas = areas
-        self.granted = granted
+        self.blockers = 0
+        self.granted: Deferred[None] = Deferred()
 
     def meets(self, other: _Claim) -> bool:
         """Whether one area holds another."""
-        return any(
-            one[: len(two)] == two or two[: len(one)] == one
-            for one in self.areas
-            for two in other.areas
-        )
+        for one in self.areas:
+            for two in other.areas:
+                if one[: len(two)] == two or two[: len(one)] == one:
+                    return True
+        return False
 
 
 class Claims:
@@ -36,25 +40,43 @@ class Claims:
     def __init__(self) -> None:
         #: in the order they came; one holds as soon as it meets none before it
         self._claims: list[_Claim] = []
+        self._ready: deque[_Claim] = deque()
+        self._granting = False
 
     @asynccontextmanager
     async def hold(self, keys: Iterable[Key]) -> AsyncIterator[None]:
         """Wait for these keys, all at once. Do not ask for more while holding some."""
-        claim = _Claim(frozenset(map(_area, keys)), Deferred())
+        claim = _Claim(frozenset(map(_area, keys)))
+        claim.blockers = sum(map(claim.meets, self._claims))
         self._claims.append(claim)
         try:
-            if any(claim.meets(other) for other in self._claims[:-1]):
+            if claim.blockers:
                 await claim.granted
             yield
         finally:
-            self._claims.remove(claim)
-            self._grant()
+            self._release(claim)
+
+    def _release(self, claim: _Claim) -> None:
+        place = self._claims.index(claim)
+        del self._claims[place]
+        for later in self._claims[place:]:
+            if later.meets(claim):
+                later.blockers -= 1
+                if not later.blockers:
+                    self._ready.append(later)
+        self._grant()
 
     def _grant(self) -> None:
-        for number, claim in enumerate(list(self._claims)):
-            if not claim.granted.called:
-                if not any(claim.meets(other) for other in self._claims[:number]):
+        if self._granting:  # one holder after the other, not one inside the other
+            return
+        self._granting = True
+        try:
+            while self._ready:
+                claim = self._ready.popleft()
+                if not claim.granted.called:  # cancelled meanwhile
                     claim.granted.callback(None)
+        finally:
+            self._granting = False
 
 
 def _area(key: Key) -> Area:
