@@ -46,7 +46,7 @@ T = TypeVar("T")
 #: threads that may wait for the disk at once: so many writers share one flush
 DISK_THREADS = 32
 #: fsyncs of one batch that wait at once
-SYNC_THREADS = 8
+SYNC_THREADS = 16
 #: connections taken in one turn, or twice as many
 ACCEPTS = 20
 
