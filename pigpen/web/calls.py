@@ -149,11 +149,12 @@ class Calls:
         self._live: dict[CallProtocol, None] = {}
         self._gone: list[Deferred[None]] = []
 
-    async def call(self, order: Order, data: bytes) -> Response:
+    async def call(self, order: Order, body: bytes) -> Response:
         """Send a request, and once more if a kept connection was closed before anything came back.
 
-        :param data: its head and body. :raises NoAnswer: see `HttpClient.request`.
+        :raises NoAnswer: see `HttpClient.request`.
         """
+        data = _request_bytes(order, body)
         await self._shared.slots.acquire(order.origin)
         try:
             kept = self._take(order.origin)
@@ -240,7 +241,7 @@ class Calls:
                 waiter.callback(None)
 
 
-def request_bytes(order: Order, body: bytes) -> bytes:
+def _request_bytes(order: Order, body: bytes) -> bytes:
     """A request as it is sent."""
     origin = order.origin
     target = order.url.partition("://")[2].partition("#")[0]

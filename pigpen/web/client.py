@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -13,9 +13,11 @@ from pigpen.env import Env
 from pigpen.errors import BadField, ConnectFailed, ConnectionLost
 from pigpen.http.body import Body, BytesBody
 from pigpen.http.message import Headers, Response
-from pigpen.web.calls import Calls, request_bytes
 from pigpen.web.connections import Origin, Trust
 from pigpen.web.exchange import QUEUED, ClientLimits, Exchange, Order, Shared
+
+if TYPE_CHECKING:
+    from pigpen.web.calls import Calls
 
 __all__ = ["ClientLimits", "HttpClient"]
 
@@ -45,7 +47,7 @@ class HttpClient:
         instead of the system's authorities."""
         self._limits = limits
         self._shared = Shared(env, limits, Trust(trust_root))
-        self._calls = Calls(self._shared, limits)
+        self._calls: Calls | None = None
         self._running: dict[Exchange, None] = {}
         self._calling: dict[Deferred[Response], None] = {}
         self._closed = False
@@ -92,7 +94,11 @@ class HttpClient:
         return await exchange.run()
 
     async def _call(self, order: Order, data: bytes) -> Response:
-        calling = Deferred.fromCoroutine(self._calls.call(order, request_bytes(order, data)))
+        if self._calls is None:
+            from pigpen.web.calls import Calls  # most command lines do without
+
+            self._calls = Calls(self._shared, self._limits)
+        calling = Deferred.fromCoroutine(self._calls.call(order, data))
         self._calling[calling] = None
         try:
             return await calling
@@ -108,7 +114,8 @@ class HttpClient:
         self._closed = True
         for calling in list(self._calling):
             calling.cancel()
-        await self._calls.close()
+        if self._calls is not None:
+            await self._calls.close()
         for exchange in list(self._running):
             exchange.cut(exchange.lost())
         await self._shared.pool.close()
