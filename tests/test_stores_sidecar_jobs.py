@@ -296,7 +296,10 @@ class FailureTests(StepCase):
             self.reset()
             self.env.run(fill(self.gateway()))
             steps = Steps(number, fate, for_good=for_good)
-            gateway = self.gateway(SteppingStore(self.store, steps, changes_only=True))
+            if fate is fail_records:
+                gateway = self.gateway(records=SteppingRecords(self.records, steps))
+            else:
+                gateway = self.gateway(SteppingStore(self.store, steps, changes_only=True))
             error = self.error_of(act(gateway))
             steps.left, steps.for_good = 10**9, False  # it is well again
             if not steps.struck:
@@ -330,6 +333,11 @@ class FailureTests(StepCase):
         """The store is away, or full, for some time."""
         for act, fate in itertools.product(FAILING, (find_no_store, answer_full)):
             self.check(act, fate, for_good=True)
+
+    def test_records(self) -> None:
+        """The gateway's own disk fails."""
+        for act, for_good in itertools.product(FAILING, (False, True)):
+            self.check(act, fail_records, for_good=for_good)
 
     def test_full_store(self) -> None:
         """A COPY that does not fit is 507, and nothing of it is left."""

@@ -292,3 +292,40 @@ class LockTests(NamespaceCase):
         change = Property("n:", "k", '<k xmlns="n:"/>')
         self.refused(Locked, self.patching("d", change))
         self.run_now(self.patching("d", change, If=field(lock.token)))
+
+    def test_root(self) -> None:
+        """A lock on the root covers everything."""
+        self.write("a")
+        lock = self.lock("/")
+        self.assertEqual(lock.root, Key((), True))
+        for work in (self.writing("a"), self.writing("b"), self.making("d"), self.deleting("a")):
+            self.refused(Locked, work)
+        self.write("b", If=field(lock.token))
+        self.assertEqual([one.token for one in self.locks("b")], [lock.token])
+        self.run_now(self.namespace.unlock(Key(("b",)), lock.token, self.when()))
+        self.write("a")
+
+    def test_every_spelling(self) -> None:
+        """A lock holds however its name is spelled, and If finds it (DAV-62)."""
+        composed, decomposed = "\u00e9", "e\u0301"
+        self.write(composed, b"old")
+        etag = self.stat(composed).etag
+        lock = self.lock(composed)
+        self.refused(Locked, self.writing(decomposed, loose=True))
+        self.refused(Locked, self.deleting(decomposed, loose=True))
+        self.refused(LockConflict, self.locking(decomposed, loose=True))
+        tagged = f"</{Key((decomposed,)).to_path()[1:]}> (<{lock.token}> [{etag}])"
+        self.assertFalse(self.write(decomposed, b"new", If=tagged, loose=True).created)
+        self.assertEqual([node.key.name for node in self.nodes("/")], [composed])
+
+    def test_parent_of_the_target(self) -> None:
+        """COPY and MOVE into a locked collection need its token, new name or old."""
+        self.make_collection("d")
+        self.write("a")
+        self.write("d/b")
+        lock = self.lock("d", infinite=False)
+        for act in (self.copying, self.moving):
+            for target in ("d/b", "d/n"):
+                self.refused(Locked, act("a", target))
+        self.run_now(self.copying("a", "d/b", If=field(lock.token)))
+        self.run_now(self.moving("a", "d/n", If=field(lock.token)))

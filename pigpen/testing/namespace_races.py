@@ -72,6 +72,28 @@ class RaceTests(NamespaceCase):
         last = self.stat("a")
         self.assertEqual(versions[last.etag], self.read("a"))
 
+    def test_readers_of_what_is_written_over(self) -> None:
+        """While MOVE and COPY write over a file its readers see the old or the new one."""
+        self.write("a", b"old" * 1000)
+        for n in range(3):
+            self.write(f"n{n}", b"%d" % n * 2000)
+        known = {self.read("a"), *(self.read(f"n{n}") for n in range(3))}
+
+        async def read() -> set[bytes]:
+            found = set()
+            for _ in range(20):
+                found.add((await self.reading_version("a"))[1])
+                await sleep(self.env, 0.01)
+            return found
+
+        works = [read(), self.moving("n0", "a"), read(), self.copying("n1", "a"), read(),
+                 self.moving("n2", "a")]  # fmt: skip
+        outcomes = self.outcomes(*works)
+        for found in outcomes[::2]:
+            self.assertLessEqual(found, known)
+        self.assertEqual(outcomes[1::2], [False, False, False])
+        self.assertEqual(self.names(), ["a", "n1"])
+
     def test_makers_and_removers(self) -> None:
         """One 201 and one 204 each (DAV-132)."""
         made = self.outcomes(*(self.making("d") for _ in range(MANY)))

@@ -177,6 +177,15 @@ class WriteTests(NamespaceCase):
         self.make_collection("d")
         self.assertEqual(self.names("d"), [])
 
+    def test_quota(self) -> None:
+        """Bytes, of anything that is there; what is free may be unknown."""
+        self.make_collection("d")
+        self.write("d/a", b"x" * 100)
+        for key in ("/", "d", "d/a"):
+            quota = self.run_now(self.namespace.quota(Key.from_text(key)))
+            self.assertGreaterEqual(quota.used, 0)
+            self.assertIsInstance(quota.available, int | None)
+
     def test_emptied_collection_stays(self) -> None:
         self.make_collection("d")
         self.write("d/a")

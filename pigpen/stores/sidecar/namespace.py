@@ -170,9 +170,11 @@ class SidecarNamespace:
         return await locking.lock(self._tree, key, wish, when)
 
     async def refresh(self, key: Key, seconds: int, when: When) -> Lock:
+        await self._settle()
         return await locking.refresh(self._tree, key, seconds, when)
 
     async def unlock(self, key: Key, token: str, when: When) -> None:
+        await self._settle()
         await locking.unlock(self._tree, key, token, when)
 
     # -- what goes on by itself -------------------------------------------------------------------
