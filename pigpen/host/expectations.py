@@ -45,11 +45,12 @@ class Live:
                  "requests_left", "reservation", "running", "satisfied", "spent", "start_by",
                  "state", "used")  # fmt: skip
 
-    def __init__(self, key: bytes, expectation: Expectation, now: float) -> None:
+    def __init__(self, key: bytes, expectation: Expectation, start_by: float, ends: float) -> None:
+        """:param expectation: as `_slim` makes it. :param start_by, ends: on the table's clock."""
         self.key = key
-        self.expectation = _slim(expectation)
-        self.start_by = now + expectation.start
-        self.ends = now + _end(expectation)
+        self.expectation = expectation
+        self.start_by = start_by
+        self.ends = ends
         self.network = _network(expectation.from_)
         self.requests_left = expectation.requests or GET_REQUESTS
         self.bytes_left = expectation.max_bytes
@@ -69,8 +70,7 @@ class Live:
 
     @classmethod
     def restored(cls, key: bytes, record: Record, room: Room | None) -> Self:
-        live = cls(key, record.expectation, 0)
-        live.start_by, live.ends = record.start_by, record.ends
+        live = cls(key, record.expectation, record.start_by, record.ends)
         live.complete = record.complete
         if record.state is not None:
             live.state = record.state
@@ -154,7 +154,9 @@ class Expectations:
     def add(self, expectation: Expectation) -> Live:
         """Accept one that is neither `known` nor one too many. :raises ValueError: bad `from`."""
         now = self._clock.seconds()
-        live = Live(_key(expectation.uuid), expectation, now)  # first: `from` may be refused
+        start_by, ends = now + expectation.start, now + _end(expectation)
+        # first: `from` may be refused
+        live = Live(_key(expectation.uuid), _slim(expectation), start_by, ends)
         self._table[live.key] = live
         self._fresh.append(live)
         if expectation.account:
