@@ -71,12 +71,14 @@ def makeService(options: Options) -> IService:
     """What ``twistd pigpen`` and etc/pigpen.tac run."""
     from twisted.internet import reactor
 
-    from pigpen.system import SystemEnv
+    from pigpen.system import SystemEnv, calm_collector
 
     sys.excepthook = _say
     keep_private()
     chosen: Any = options.subOptions
-    return make(SystemEnv(reactor), chosen, Ending(reactor), lambda _: None)
+    service = make(SystemEnv(reactor), chosen, Ending(reactor), lambda _: None)
+    calm_collector()
+    return service
 
 
 def keep_private() -> None:
