@@ -131,7 +131,14 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """As a person does: it must be seen, and nothing lie above it."""
-        self._call("POST", f"/element/{self.find(selector)}/click")
+        while True:
+            try:
+                self._call("POST", f"/element/{self.find(selector)}/click")
+            except AssertionError as error:
+                if "stale element" not in str(error):  # a fresh listing took its place just now
+                    raise
+            else:
+                return
 
     def type(self, text: str) -> None:
         """Press keys, one after the other, wherever the focus is."""

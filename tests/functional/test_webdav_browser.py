@@ -131,13 +131,15 @@ class UploadTests(BrowserCase):
             self.put(name, b"old")
         self.open()
         self.browser.drop(("a", "new"), ("b", "new"), ("c", "new"), ("d", "new"))
-        self.assertEqual(self.asked(), "Replace “a”?")
+        first = self.asked()  # several are sent at once: any of them
         self.browser.click("#question .no")
-        when(lambda: self.asked() == "Replace “b”?", "the next question")
+        when(lambda: self.asked() != first, "the next question")
         self.browser.click("#question .always input")
         self.browser.click("#question .yes")
         self.when_uploaded("3 files uploaded")
-        self.assertEqual([self.get(name) for name in "abcd"], [b"old", b"new", b"new", b"new"])
+        kept = [name for name in "abcd" if self.get(name) == b"old"]
+        self.assertEqual([f"Replace “{name}”?" for name in kept], [first])
+        self.assertEqual([self.get(name) for name in "abcd"].count(b"new"), 3)
 
     def test_escape_replaces_nothing(self) -> None:
         """Who waves the question away keeps what is there."""
