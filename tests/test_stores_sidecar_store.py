@@ -49,7 +49,7 @@ async def make_far(case: NamespaceCase) -> Namespace:
     return SidecarNamespace(case.env, store, MemoryRecords(case.env))
 
 
-class FarNamespaceTests(namespace_contract(make_far, many=60)):  # type: ignore[misc]
+class FarNamespaceTests(namespace_contract(make_far, many=40, calls=25)):  # type: ignore[misc]
     """The same over HTTP."""
 
 
