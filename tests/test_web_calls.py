@@ -128,6 +128,16 @@ class LossTests(CallCase):
         self.failureResultOf(done, ConnectionLost)
         self.assertEqual(len(self.server.connections), 2)
 
+    def test_forgotten(self) -> None:
+        """Nothing is kept of a connection that its server has closed."""
+        self.whole(OK)
+        self.connection.transport.loseConnection()
+        self.go()
+        made = self.client._calls
+        self.assertEqual((made._idle, made._live), ({}, {}))
+        self.whole(OK)
+        self.assertEqual(len(self.server.connections), 2)
+
     def test_answer_began(self) -> None:
         """An answer that is cut is an error, however the connection was come by."""
         for _ in range(2):

@@ -40,6 +40,7 @@ class CallProtocol(Protocol):
     """One connection, one call at a time."""
 
     def __init__(self, origin: Origin, on_lost: Callable[[CallProtocol], None]) -> None:
+        self.origin = origin
         self._peer = origin.peer
         self._on_lost = on_lost
         self._parser: Any = httptools.HttpResponseParser(self)
@@ -235,6 +236,11 @@ class Calls:
 
     def _lost(self, protocol: CallProtocol) -> None:
         self._live.pop(protocol, None)
+        kept = self._idle.get(protocol.origin, [])
+        if protocol in kept:
+            kept.remove(protocol)
+            if not kept:
+                del self._idle[protocol.origin]
         if not self._live:
             gone, self._gone = self._gone, []
             for waiter in gone:
