@@ -57,6 +57,20 @@ class TapTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, self.make, "runserver")
         self.assertIn("accesskey: KEY", error.message)
 
+    def test_gateway_options(self) -> None:
+        """Each option of the gateway reaches its configuration."""
+        options = tap.Options()
+        line = (
+            "runserver -k K -p 1 --alias=a.example --alias=b.example:9 --proxy=10.0.0.1 --prefix=/x"
+            " --redirect --infinity --users=/u"
+        )
+        options.parseOptions(line.split())
+        config = options.subOptions.config
+        self.assertEqual(config.aliases, ["a.example", "b.example:9"])
+        self.assertEqual(config.proxies, ["10.0.0.1"])
+        self.assertEqual((config.prefix, config.users), ("/x", "/u"))
+        self.assertEqual((config.redirect, config.infinity, config.insecure), (True, True, False))
+
     def test_not_for_all_to_read(self) -> None:
         """Plain HTTP where others can listen in is refused, and said how to do better."""
         for line in ("coordinator x -i 0.0.0.0", "host x -k K -i ::", "host x -k K -i 10.0.0.1"):

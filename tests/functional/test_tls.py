@@ -81,12 +81,33 @@ class CloudTests(SynchronousTestCase):
             # plain HTTP is no way around
             self.assertNotEqual(run("curl", "-s", f"http://{ADDRESS}:{part.port}/").returncode, 0)
 
-    def start_gateway(self) -> Part:
+    def test_gateway_for_others(self) -> None:
+        """Beyond loopback people log in at the gateway with login and access key; without TLS it
+        does not start."""
+        cloud = self.cloud
+        cloud.start(*options(self.own))
+        (cloud.home / ".pigpen").write_text(f"coordinator: {cloud.url}\n")  # it needs no key
+        gateway = self.start_gateway("--interface=0.0.0.0")
+        url = f"https://{ADDRESS}:{gateway.port}/film"
+        data = os.urandom(200_000)
+        curl = ("curl", "-sS", "--cacert", str(self.authority), "-w", "%{http_code}")
+        login = ("-u", f"me:{cloud.key}")
+        self.assertEqual(run(*curl, *login, "-T", "-", url, input=data).stdout, b"201")
+        self.assertEqual(run(*curl, *login, url).stdout, data + b"200")
+        for wrong in ((), ("-u", "me:pp_no"), ("-u", f"you:{cloud.key}")):
+            got = run(*curl, *wrong, "-o", os.devnull, url)
+            self.assertEqual(got.stdout, b"401", wrong)
+        [port] = free_ports(1)
+        plain = cloud.pigpen("runserver", f"--port={port}", "-i", "0.0.0.0", "--insecure")
+        self.assertEqual(plain.returncode, 2)
+        self.assertIn(b"--users=FILE", plain.stderr)
+
+    def start_gateway(self, *more: str) -> Part:
         [port] = free_ports(1)
         gateway = Part(self.cloud.home, "runserver", port, "Listening on")
         gateway.folder = None
         gateway.environment = self.cloud.environment
-        gateway.options = options(self.signed)
+        gateway.options = [*options(self.signed), *more]
         self.addCleanup(gateway.kill)
         gateway.start()
         return gateway
