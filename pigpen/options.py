@@ -215,13 +215,11 @@ class GatewayOptions(ServiceOptions):
     ]
 
     def opt_alias(self, name: str) -> None:
-        """Name that clients call this server by, such as cloud.example; may be given more than
-        once."""
+        """A name that clients call this server by, such as cloud.example; repeatable."""
         self.setdefault("aliases", []).append(name)
 
     def opt_proxy(self, address: str) -> None:
-        """Address of a proxy in front, whose X-Forwarded fields are believed; may be given more
-        than once."""
+        """Address of a proxy in front, whose X-Forwarded fields count; repeatable."""
         self.setdefault("proxies", []).append(address)
 
 

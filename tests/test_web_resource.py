@@ -15,11 +15,12 @@ import pigpen
 from pigpen.env import sleep
 from pigpen.errors import BodyAborted, NoReplica
 from pigpen.http.body import BytesBody, PushBody, StreamBody, read_all
+from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request, Response
 from pigpen.stores.memory import MemoryStore
 from pigpen.testing import World
 from pigpen.web.client import HttpClient
-from pigpen.web.resource import HandlerResource
+from pigpen.web.resource import HandlerResource, PlacedResource
 
 
 class Scripted:
@@ -45,6 +46,11 @@ class HandlerResourceTests(SynchronousTestCase):
         root = Resource()
         root.putChild(b"remote", HandlerResource(self.handler, self.far))
         root.putChild(b"memory", HandlerResource(MemoryStore(self.far), self.far))
+        self.places: list[Key] = []
+        deep = Resource()
+        for place in (root, deep):
+            place.putChild(b"a b", PlacedResource(self.placed, self.far))
+        root.putChild(b"deep", deep)
         self.site = Site(root, reactor=self.far.clock, timeout=None)
         self.site.displayTracebacks = False
         self.port = self.world.run(self.far.server_endpoint("tcp:80").listen(self.site))
@@ -66,6 +72,20 @@ class HandlerResourceTests(SynchronousTestCase):
     def ask(self, *arguments: Any, **fields: str) -> tuple[int, bytes]:
         response = self.world.run(self.start(*arguments, **fields), errors_allowed=True)
         return response.status, self.world.run(read_all(response.body, 1 << 30))
+
+    def placed(self, place: Key) -> Scripted:
+        self.places.append(place)
+        return self.handler
+
+    def test_placed(self) -> None:
+        """A handler that must know where it is, such as WebDAV, is told, and sees whole paths."""
+        for path in ("/a%20b/x%252Fy/", "/a%20b", "/a%20b/z", "/deep/a%20b/x"):
+            self.assertEqual(self.ask("GET", path)[0], 200)
+        self.assertEqual(self.places, [Key(("a b",), True), Key(("deep", "a b"), True)])
+        seen = [request.key.names for request in self.handler.seen]
+        self.assertEqual(seen[0], ("a b", "x%2Fy"))
+        self.assertEqual(seen[3], ("deep", "a b", "x"))
+        self.assertEqual(self.ask("GET", "/a%20b/%zz")[0], 400)
 
     def test_request(self) -> None:
         """The handler sees the path below its mount, decoded once, and all else as it was sent."""
