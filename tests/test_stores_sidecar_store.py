@@ -14,6 +14,8 @@ from pigpen.errors import (
     ConnectFailed,
     InsufficientStorage,
     NotFound,
+    PigpenError,
+    PreconditionFailed,
     Unavailable,
 )
 from pigpen.http.body import BytesBody, StreamBody
@@ -237,6 +239,41 @@ class BrokenStoreTests(StoreCase):
                 body.length = free + 1
             self.refused(InsufficientStorage, self.writing("x", body, meta))
             self.assertFalse(body.asked)
+
+    def test_refusals(self) -> None:
+        """What the store says of a PUT is said on; conditions of the gateway come first."""
+        answers = {413: (413, "no value of this size"), 507: (507, "full"), 401: (403, "401"),
+                   307: (403, "307"), 502: (503, "502"), 404: (503, "no such place"),
+                   405: (405, "PUT")}  # fmt: skip
+        for status, (expected, words) in answers.items():
+            self.failing(Response(status), "PUT")
+            error = self.refused(PigpenError, self.writing("d/a", b"new"))
+            self.assertEqual((error.status, words in error.message), (expected, True), error)
+            self.refused(PreconditionFailed, self.writing("d/a", none_match="*"))
+        self.store.answer = None
+        self.assertEqual(self.read("d/a"), b"old")
+
+    def test_fields_follow(self) -> None:
+        """What a store keeps with a value goes along with COPY and MOVE."""
+        self.past("PUT", "/p", b"1", Content_Type="text/x", Content_Disposition="inline")
+        self.run_now(self.copying("p", "q"))
+        self.run_now(self.moving("q", "r"))
+        response = self.past("HEAD", "/r")
+        fields = [response.headers[name] for name in ("Content-Type", "Content-Disposition")]
+        self.assertEqual(fields, ["text/x", "inline"])
+
+    def test_bad_digests(self) -> None:
+        """A field that makes no sense is none."""
+
+        async def answer(request: Request) -> Response | None:
+            if request.method != "HEAD" or request.key.collection:
+                return None
+            response: Response = await self.plain.handle(request)
+            response.headers["Repr-Digest"] = "sha-256=nonsense"
+            return response
+
+        self.store.answer = answer
+        self.assertIsNone(self.stat("d/a").sha256)
 
     def test_note(self) -> None:
         """`explain` says that other writers bypass locks (DAV-7)."""

@@ -6,7 +6,6 @@ from contextlib import aclosing
 from typing import Final
 
 from pigpen.errors import Forbidden, NoAnswer
-from pigpen.http.fields import format_digest
 from pigpen.http.message import Headers
 from pigpen.http.namespace import NOTHING, Node
 from pigpen.stores.sidecar.entry_rows import Entry
@@ -14,10 +13,17 @@ from pigpen.stores.sidecar.jobs import Job
 from pigpen.stores.sidecar.listing import members
 from pigpen.stores.sidecar.names import key_of
 from pigpen.stores.sidecar.tree import Tree, grown_time
-from pigpen.stores.sidecar.values import value_of
 
 #: values one COPY or MOVE handles at most
 MAX_COPIED: Final = 100_000
+#: fields that belong to a version; a store that knows its digest checks the copy by it
+_KEPT: Final = (
+    "Content-Type",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Disposition",
+    "Repr-Digest",
+)
 
 
 class Copying:
@@ -81,10 +87,9 @@ class Copying:
         response = await self._tree.values.open(node.key)
         if response is None:
             return None
-        value = value_of(response, 0)
-        headers = Headers({"Content-Type": value.content_type})
-        if value.sha256 is not None:
-            headers["Repr-Digest"] = format_digest(value.sha256)
+        headers = Headers(
+            {name: response.headers[name] for name in _KEPT if name in response.headers}
+        )
         try:
             etag = await self._tree.values.put(key_of(name), response.body, headers)
         except NoAnswer:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
 from pigpen.errors import (
     BadAnswer,
+    BadField,
     Conflict,
     Forbidden,
     InsufficientStorage,
@@ -31,6 +34,11 @@ from pigpen.http.message import Headers, Request, Response, Store
 OCTETS: Final = "application/octet-stream"
 #: a line of a listing with a long name
 _MAX_LINE_BYTES: Final = 64 * 1024
+_SHA256: Final = re.compile("[0-9a-f]{64}")
+
+
+class TooLargeForStore(TooLarge):
+    """The store takes no value of this size."""
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -121,9 +129,9 @@ class Values:
         self, collection: Key, *, deep: bool, after: str = ""
     ) -> AsyncGenerator[wire.ListLine, None]:
         """A listing to its end, in bytewise order. :raises BadAnswer: it was cut, or is none."""
-        query = f"depth={'infinity' if deep else '1'}" + (
-            f"&after={_quoted(after)}" if after else ""
-        )
+        query = "depth=infinity" if deep else "depth=1"
+        if after:
+            query += f"&after={quote(after, safe='')}"
         response = await self._ask("GET", collection, Headers({"Accept": NDJSON}), query=query)
         if response is None:
             return
@@ -171,19 +179,27 @@ def value_of(response: Response, length: int) -> Value:
         length,
         second * 1000,
         headers.get("Content-Type", OCTETS),
-        parse_digest(headers.get("Repr-Digest", "")),
+        _digest(headers),
     )
+
+
+def _digest(headers: Headers) -> bytes | None:
+    try:
+        return parse_digest(headers.get("Repr-Digest", ""))
+    except BadField:
+        return None
 
 
 def value_of_line(line: wire.ListLine) -> Value:
     """What a line of a listing tells of a version."""
     length = line.length or 0
+    digest = line.digest or ""
     return Value(
         line.etag or f'"{line.modified // 1000:x}-{length:x}"',
         length,
         line.modified,
         line.content_type or OCTETS,
-        None if line.digest is None else bytes.fromhex(line.digest),
+        bytes.fromhex(digest) if _SHA256.fullmatch(digest) else None,
     )
 
 
@@ -195,19 +211,15 @@ def refusal(response: Response, method: str) -> PigpenError:
     if status == 507:
         return InsufficientStorage(reason="the store is full")
     if status == 413:
-        return TooLarge(limit="few")
+        return TooLargeForStore()
     if status == 416:
-        return RangeNotSatisfiable(length="few")
+        return RangeNotSatisfiable(length=0)
     found = {409: Conflict, 412: PreconditionFailed, 414: KeyTooLong}.get(status)
     if found is not None:
         return found(reason="the store says so")
     if status < 500:
         return Forbidden(reason=f"the store answered {status}")
     return Unavailable(reason=f"the store answered {status}")
-
-
-def _quoted(name: str) -> str:
-    return Key((name,)).to_path()[1:].replace("&", "%26").replace("+", "%2B").replace(";", "%3B")
 
 
 async def _split(body: Body) -> AsyncGenerator[bytes, None]:

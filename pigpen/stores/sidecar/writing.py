@@ -50,6 +50,10 @@ class Gate(BaseBody):
     def held_back(self) -> bool:  # type: ignore[override]  # a plain attribute elsewhere
         return self._body.held_back
 
+    @property
+    def admitted(self) -> bool:
+        return self._admit is None
+
     async def __anext__(self) -> bytes:
         try:
             return await self._next()
@@ -109,6 +113,7 @@ async def write(tree: Tree, key: Key, body: Body, meta: WriteMeta, when: When) -
         if gate.length == 0:  # nothing may ask for its end
             await gate.finish()
         etag = await _put(tree, place.key, gate, meta)
+        assert gate.admitted, "a store reads a body to its end"
         value = Value(etag, gate.received, 0, meta.content_type or OCTETS, meta.sha256)
         return await _record(tree, place, value, meta)
 
