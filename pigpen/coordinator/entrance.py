@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pigpen.coordinator.catalog.access_keys import Credentials
@@ -48,7 +49,7 @@ class Entrance:
         :raises TooManyRequests: too many wrong keys came before. :raises Forbidden: a page of
             another server asks.
         """
-        return await self._enter(self._catalog.read, request, login, rule, args)
+        return await self._enter(self._catalog.read, request, login, _bound(rule, kwargs), args)
 
     async def write(
         self,
@@ -59,7 +60,7 @@ class Entrance:
         **kwargs: P.kwargs,
     ) -> T:
         """As `read`, for a rule that changes things; done when that is durable."""
-        return await self._enter(self._catalog.write, request, login, rule, args)
+        return await self._enter(self._catalog.write, request, login, _bound(rule, kwargs), args)
 
     async def _enter(
         self,
@@ -109,6 +110,10 @@ class Entrance:
         last_used, self._last_used = self._last_used, {}
         if last_used:
             await self._catalog.write(note_used, last_used)
+
+
+def _bound(rule: Callable[..., T], kwargs: dict[str, object]) -> Callable[..., T]:
+    return partial(rule, **kwargs) if kwargs else rule
 
 
 def _let_in(

@@ -24,7 +24,7 @@ from pigpen.errors import BadField, MethodNotAllowed, NotBuilt, NotFound
 from pigpen.http.answers import json_answer
 from pigpen.http.key import Key
 from pigpen.http.message import Handler, Headers, Request, Response
-from pigpen.http.namespace import Changes, When
+from pigpen.http.namespace import Changes
 
 METHODS = "GET, HEAD, PUT, DELETE, MKCOL, MOVE, COPY"
 
@@ -82,7 +82,7 @@ class ObjectsApi:
     async def _get(self, request: Request, login: str, key: Key, query: Query) -> Response:
         write = query.write_id()
         if write is not None:
-            state = await self._entrance.read(request, login, _write_state, write)
+            state = await self._entrance.read(request, login, writes.write_state, write)
             return json_answer(200, state)
         mode = query.redirect
         if query.get("depth") == "0":
@@ -99,10 +99,10 @@ class ObjectsApi:
     async def _delete(self, request: Request, login: str, key: Key, query: Query) -> Response:
         write = query.write_id()
         if write is not None:
-            await self._entrance.write(request, login, _abandon, write)
+            await self._entrance.write(request, login, writes.abandon, write)
         else:
             when = when_of(request, query)
-            await self._entrance.write(request, login, _delete, key, when)
+            await self._entrance.write(request, login, namespace.delete, key, when)
         return Response(204)
 
     async def _make_collection(
@@ -113,22 +113,28 @@ class ObjectsApi:
             await self._entrance.read(request, login, _nothing)
             changes = await read_changes(request)
         when = when_of(request, query)
-        await self._entrance.write(request, login, _make_collection, key, when, changes)
+        await self._entrance.write(request, login, namespace.make_collection, key, when, changes)
         return Response(201, Headers({"Cache-Control": "no-store"}))
 
     async def _transfer(self, request: Request, login: str, key: Key, query: Query) -> Response:
         destination = destination_of(request, login, self._public_url)
         overwrite, when = overwrite_of(request), when_of(request, query)
         if request.method == "COPY":
-            deep = deep_of(request)
             new = await self._entrance.write(
-                request, login, _copy, key, destination, deep, overwrite, when
+                request,
+                login,
+                namespace.copy,
+                key,
+                destination,
+                deep=deep_of(request),
+                overwrite=overwrite,
+                when=when,
             )
         else:
             if request.headers.get("Depth", "infinity").strip().lower() != "infinity":
                 raise BadField(field="Depth", reason="a MOVE takes all that lies below")
             new = await self._entrance.write(
-                request, login, _move, key, destination, overwrite, when
+                request, login, namespace.move, key, destination, overwrite=overwrite, when=when
             )
         return Response(201 if new else 204, Headers({"Cache-Control": "no-store"}))
 
@@ -144,47 +150,6 @@ def _look(
     transaction: Transaction, principal: Principal, key: Key, loose: bool
 ) -> tuple[Principal, Node]:
     return principal, namespace.resolve(transaction, principal, key, loose=loose)
-
-
-_write_state = writes.write_state
-_abandon = writes.abandon
-
-
-def _delete(transaction: Transaction, principal: Principal, key: Key, when: When) -> None:
-    namespace.delete(transaction, principal, key, when)
-
-
-def _make_collection(
-    transaction: Transaction, principal: Principal, key: Key, when: When, changes: Changes
-) -> None:
-    namespace.make_collection(transaction, principal, key, when, changes)
-
-
-def _move(
-    transaction: Transaction,
-    principal: Principal,
-    source: Key,
-    destination: Key,
-    overwrite: bool,
-    when: When,
-) -> bool:
-    return namespace.move(
-        transaction, principal, source, destination, overwrite=overwrite, when=when
-    )
-
-
-def _copy(
-    transaction: Transaction,
-    principal: Principal,
-    source: Key,
-    destination: Key,
-    deep: bool,
-    overwrite: bool,
-    when: When,
-) -> bool:
-    return namespace.copy(
-        transaction, principal, source, destination, deep=deep, overwrite=overwrite, when=when
-    )
 
 
 _is_handler: type[Handler] = ObjectsApi

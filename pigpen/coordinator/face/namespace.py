@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Final
 
+from pigpen.coordinator.catalog import locking, locks, namespace
 from pigpen.coordinator.face import rules
 from pigpen.coordinator.face.reading import CatalogReading
 from pigpen.coordinator.face.tools import FaceTools
@@ -79,7 +80,7 @@ class CatalogNamespace:
         return CatalogReading(self._tools.downloads, node, account, locations)
 
     async def check(self, key: Key, when: When) -> None:
-        await self._entrance.read(self._request, self._login, rules.check, key, when)
+        await self._entrance.read(self._request, self._login, locks.check_if, when, key)
 
     async def write(self, key: Key, body: Body, meta: WriteMeta, when: When) -> Written:
         writer = CatalogWriter(self._tools, self._request, self._login)
@@ -87,29 +88,42 @@ class CatalogNamespace:
 
     async def make_collection(self, key: Key, changes: Changes, when: When) -> None:
         await self._entrance.write(
-            self._request, self._login, rules.make_collection, key, changes, when
+            self._request, self._login, namespace.make_collection, key, when, changes
         )
 
     async def change_properties(
         self, key: Key, changes: Changes, when: When, modified: int | None = None
     ) -> None:
         await self._entrance.write(
-            self._request, self._login, rules.change_properties, key, changes, when, modified
+            self._request, self._login, namespace.change_properties, key, changes, when, modified
         )
 
     async def delete(self, key: Key, when: When) -> None:
-        await self._entrance.write(self._request, self._login, rules.delete, key, when)
+        await self._entrance.write(self._request, self._login, namespace.delete, key, when)
 
     async def copy(
         self, source: Key, destination: Key, *, deep: bool, overwrite: bool, when: When
     ) -> bool:
         return await self._entrance.write(
-            self._request, self._login, rules.copy, source, destination, deep, overwrite, when
+            self._request,
+            self._login,
+            namespace.copy,
+            source,
+            destination,
+            deep=deep,
+            overwrite=overwrite,
+            when=when,
         )
 
     async def move(self, source: Key, destination: Key, *, overwrite: bool, when: When) -> bool:
         return await self._entrance.write(
-            self._request, self._login, rules.move, source, destination, overwrite, when
+            self._request,
+            self._login,
+            namespace.move,
+            source,
+            destination,
+            overwrite=overwrite,
+            when=when,
         )
 
     async def lock(self, key: Key, wish: LockWish, when: When) -> tuple[Lock, bool]:
@@ -121,7 +135,7 @@ class CatalogNamespace:
         )
 
     async def unlock(self, key: Key, token: str, when: When) -> None:
-        await self._entrance.write(self._request, self._login, rules.unlock, key, token, when)
+        await self._entrance.write(self._request, self._login, locking.unlock, key, token, when)
 
     async def quota(self, key: Key) -> Quota:
         """Of the account, and what the hosts that are online have room for."""

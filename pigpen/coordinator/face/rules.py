@@ -13,9 +13,8 @@ from pigpen.coordinator.catalog.nodes import Node
 from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.catalog.writes import WriteWish
 from pigpen.errors import MethodNotAllowed, NotFound
-from pigpen.http import wire
 from pigpen.http.key import Key
-from pigpen.http.namespace import Changes, Lock, LockWish, Want, When
+from pigpen.http.namespace import Lock, LockWish, Want, When
 from pigpen.http.namespace import Node as SharedNode
 
 #: nodes that are read at once: each slow reader of a listing holds so many (DAV-141)
@@ -57,15 +56,7 @@ def find_object(tx: Transaction, principal: Principal, key: Key) -> tuple[Princi
     return principal, node
 
 
-def check(tx: Transaction, principal: Principal, key: Key, when: When) -> None:
-    locks.check_if(tx, principal, when, key)
-
-
 # -- writes ---------------------------------------------------------------------------------------
-
-
-def judge(tx: Transaction, principal: Principal, wish: WriteWish) -> None:
-    writes.judge(tx, principal, wish)
 
 
 def store(
@@ -82,59 +73,6 @@ def stored_now(tx: Transaction, principal: Principal, wish: WriteWish) -> Shared
     return shared_node(tx, namespace.resolve(tx, principal, wish.key, loose=wish.when.loose))
 
 
-def write_state(tx: Transaction, principal: Principal, write: str) -> wire.WriteState:
-    return writes.write_state(tx, principal, write)
-
-
-# -- changes --------------------------------------------------------------------------------------
-
-
-def make_collection(
-    tx: Transaction, principal: Principal, key: Key, changes: Changes, when: When
-) -> None:
-    namespace.make_collection(tx, principal, key, when, changes)
-
-
-def change_properties(
-    tx: Transaction,
-    principal: Principal,
-    key: Key,
-    changes: Changes,
-    when: When,
-    modified: int | None,
-) -> None:
-    namespace.change_properties(tx, principal, key, changes, when, modified)
-
-
-def delete(tx: Transaction, principal: Principal, key: Key, when: When) -> None:
-    namespace.delete(tx, principal, key, when)
-
-
-def copy(
-    tx: Transaction,
-    principal: Principal,
-    source: Key,
-    destination: Key,
-    deep: bool,
-    overwrite: bool,
-    when: When,
-) -> bool:
-    return namespace.copy(
-        tx, principal, source, destination, deep=deep, overwrite=overwrite, when=when
-    )
-
-
-def move(
-    tx: Transaction,
-    principal: Principal,
-    source: Key,
-    destination: Key,
-    overwrite: bool,
-    when: When,
-) -> bool:
-    return namespace.move(tx, principal, source, destination, overwrite=overwrite, when=when)
-
-
 # -- locks and quota ------------------------------------------------------------------------------
 
 
@@ -147,10 +85,6 @@ def lock(
 
 def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when: When) -> Lock:
     return _shared_lock(tx, locking.refresh(tx, principal, key, seconds, when))
-
-
-def unlock(tx: Transaction, principal: Principal, key: Key, token: str, when: When) -> None:
-    locking.unlock(tx, principal, key, token, when)
 
 
 def _shared_lock(tx: Transaction, row: LockRow) -> Lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pigpen.coordinator.catalog import writes
 from pigpen.coordinator.catalog.writes import OCTET_STREAM, WriteWish
 from pigpen.coordinator.counting import read_ahead
 from pigpen.coordinator.face import rules
@@ -69,7 +70,7 @@ class CatalogWriter:
         return await self._send(wish, body)
 
     async def _judge(self, wish: WriteWish) -> None:
-        await self._tools.entrance.read(self._request, self._login, rules.judge, wish)
+        await self._tools.entrance.read(self._request, self._login, writes.judge, wish)
 
     async def _store(self, wish: WriteWish, data: bytes) -> Written:
         if wish.length not in {None, len(data)}:
@@ -101,7 +102,7 @@ class CatalogWriter:
         end = clock.seconds() + SETTLE_SECONDS
         while clock.seconds() < end:
             await sleep(self._tools.env, ASK_SECONDS)
-            state = await self._tools.catalog.read(rules.write_state, opening.principal, write)
+            state = await self._tools.catalog.read(writes.write_state, opening.principal, write)
             if state.state != "open":
                 status = state.status or 409
                 return wire.ReceiptAnswer(write, status, etag=state.etag, error=state.error)
