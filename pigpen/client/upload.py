@@ -30,6 +30,7 @@ from pigpen.errors import (
     NoAnswer,
     PigpenError,
     Refused,
+    Unavailable,
     WrongContent,
 )
 from pigpen.http import wire
@@ -103,7 +104,7 @@ class Upload:
 
     @property
     def size(self) -> int:
-        """Of what was stored, in bytes."""
+        """Of what was stored, in bytes; right once `sha256` was asked."""
         return self._digest.size
 
     async def sha256(self) -> bytes | None:
@@ -278,8 +279,11 @@ class Upload:
             raise error
 
     async def _give_up(self, error: PigpenError) -> wire.Stored:
-        """End the write, so that its outcome is known. :raises PigpenError: `error`."""
+        """End the write, so that its outcome is known. :raises PigpenError: why it failed."""
         if await self._write.abandon():
+            if isinstance(error, Refused) and int(str(error.facts["status"])) < 500:
+                # between us and the host; whoever stores is not refused anything
+                raise Unavailable(reason="no host took all of it, and nothing was stored")
             raise error
         return _outcome(await self._write.settled())
 

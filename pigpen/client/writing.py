@@ -48,6 +48,7 @@ class Writing:
         try:
             upload = Upload(self._calls.session, key, data, headers, query=query)
             stored = await self._run(upload)
+            sha256 = await upload.sha256()
             modified = stored.modified or meta.modified or int(self._calls.session.env.wall() * 1e3)
             node = Node(
                 Key(key.names),
@@ -56,7 +57,7 @@ class Writing:
                 upload.size,
                 stored.etag,
                 meta.content_type or "",
-                await upload.sha256(),
+                sha256,
             )
         finally:
             self._pipes.close(data)
