@@ -190,6 +190,36 @@ class BrokenStoreTests(StoreCase):
             self.failing(Response(200, body=BytesBody(lines)), "GET")
             self.refused(BadAnswer, self.listing("d"))
 
+    def test_listing_in_parts(self) -> None:
+        """A store may give a listing piece by piece."""
+
+        async def answer(request: Request) -> Response | None:
+            if not request.key.collection or "limit" in request.query:
+                return None
+            query = request.query_string + "&limit=1"
+            response: Response = await self.plain.handle(request.replace(query_string=query))
+            return response
+
+        self.store.answer = answer
+        for key in ("d/c", "d/e", "e"):
+            self.write(key)
+        self.assertEqual(self.names(deep=True), ["d/", "d/a", "d/b", "d/c", "d/e", "e"])
+        self.run_now(self.deleting("d"))
+        self.assertEqual(self.names(deep=True), ["e"])
+
+    def test_listing_that_lags(self) -> None:
+        """A store that goes on listing what is deleted holds nobody up."""
+        line = b'{"name":"a","type":"object","modified":0,"length":1}\n'
+
+        async def answer(request: Request) -> Response | None:
+            if request.method == "GET" and request.key == Key(("d",), True):
+                return Response(200, body=BytesBody(line + b'{"end":true,"next":null}\n'))
+            return None
+
+        self.store.answer = answer
+        self.run_now(self.deleting("d"))
+        self.refused(NotFound, self.reading("d/a"))
+
     def test_endless_line(self) -> None:
         async def endless() -> Any:
             while True:

@@ -129,18 +129,34 @@ class Values:
         self, collection: Key, *, deep: bool, after: str = ""
     ) -> AsyncGenerator[wire.ListLine, None]:
         """A listing to its end, in bytewise order. :raises BadAnswer: it was cut, or is none."""
+        last: str | None = after
+        while last is not None:
+            async with aclosing(self._part(collection, deep=deep, after=last)) as parts:
+                async for line in parts:
+                    if isinstance(line, wire.ListEnd):
+                        if line.next is not None and line.next <= last:
+                            raise BadAnswer(peer="the store", reason="its listing goes in circles")
+                        last = line.next
+                    else:
+                        yield line
+
+    async def _part(
+        self, collection: Key, *, deep: bool, after: str
+    ) -> AsyncGenerator[wire.ListLine | wire.ListEnd, None]:
+        """As much as the store gives at a time, its last line included."""
         query = "depth=infinity" if deep else "depth=1"
         if after:
             query += f"&after={quote(after, safe='')}"
         response = await self._ask("GET", collection, Headers({"Accept": NDJSON}), query=query)
         if response is None:
+            yield wire.ListEnd(end=True, next=None)
             return
         async with aclosing(_split(response.body)) as parts:
             async for part in parts:
                 line = _line_of(part)
+                yield line
                 if isinstance(line, wire.ListEnd):
                     return
-                yield line
         raise BadAnswer(peer="the store", reason="its listing was cut")
 
     async def _ask(

@@ -120,11 +120,12 @@ class Worker:
         if not key.collection:
             await self._tree.values.delete(key)
             return
-        erased = True
-        while erased:
-            erased = False
-            for name in await self._page(key):
-                erased |= await self._tree.values.delete(Key((*key.names, *name.split("/"))))
+        before: list[str] = []
+        # a store that still lists what it has deleted is not asked for ever
+        while (names := await self._page(key)) and names != before:
+            for name in names:
+                await self._tree.values.delete(Key((*key.names, *name.split("/"))))
+            before = names
 
     async def _page(self, collection: Key) -> list[str]:
         names: list[str] = []
