@@ -28,6 +28,8 @@ _BATCH = 1_000
 _PER_ACCOUNT = 500
 #: PUTs that are prepared for one round: all rounds' must fit into what a host keeps
 _PUTS = 30_000
+#: what a round did not begin by then is forgotten before the next one's are prepared
+_START_SECONDS = 15
 #: requests of one expectation, at most
 _REQUESTS = 10_000
 #: GETs that are prepared for one size, in all rounds
@@ -212,7 +214,8 @@ def _fields(lines: Sequence[str]) -> dict[str, str]:
 
 def _put(blob: str, size: int, account: str) -> dict[str, object]:
     return {"uuid": secrets.token_hex(32), "method": "PUT", "blob": blob, "length": size,
-            "write": secrets.token_hex(32), "start": 30, "account": account}  # fmt: skip
+            "write": secrets.token_hex(32), "account": account,
+            "start": _START_SECONDS}  # fmt: skip
 
 
 def _parts(things: Sequence[dict[str, object]]) -> Iterator[Sequence[dict[str, object]]]:
