@@ -14,6 +14,7 @@ from pigpen.errors import (
     PigpenError,
     Refused,
     Unavailable,
+    WrongContent,
 )
 from pigpen.http.key import Key
 
@@ -40,10 +41,12 @@ def raised(error: PigpenError) -> PigpenError:
     """What a caller of a namespace is told, with the sentence of whoever refused.
 
     A 5xx that is nothing special is Unavailable: nobody knows more. An error that is no refusal is
-    given back, but for one that speaks of files and pipes, which there are none of here.
+    given back, but for those that speak to somebody who runs `pigpen get` or `put`.
     """
     if isinstance(error, FileFailed):
         return Unavailable(reason="the connection to a host was cut, and nothing was stored")
+    if isinstance(error, WrongContent):
+        return Unavailable(reason="what hosts sent is not this version, or not all of it")
     if not isinstance(error, Refused):
         return error
     status, code = int(str(error.facts["status"])), str(error.facts["code"])

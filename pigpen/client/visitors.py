@@ -49,9 +49,9 @@ class Visitors:
             namespace = await self._let_in(login, access_key)
             known = _Known(namespace, self._env.clock.seconds() + KNOWN_SECONDS)
             self._known[shown] = known
-            while len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
         self._known.move_to_end(shown)
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
         return known.namespace
 
     async def _let_in(self, login: str, access_key: str) -> RemoteNamespace:
