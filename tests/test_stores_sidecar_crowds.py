@@ -18,6 +18,7 @@ from pigpen.http.key import Key
 from pigpen.http.message import Request, Response
 from pigpen.http.namespace import LockWish, Namespace, Property, WriteMeta
 from pigpen.stores.memory import MemoryStore
+from pigpen.stores.sidecar.abreast import WIDTH, abreast
 from pigpen.stores.sidecar.claims import Claims
 from pigpen.stores.sidecar.namespace import SidecarNamespace
 from pigpen.stores.sidecar.records import MemoryRecords
@@ -102,6 +103,48 @@ class ClaimTests(SynchronousTestCase):
             left.cancel()
             self.failureResultOf(left, CancelledError)
         self.assertEqual(self.log, ["+1", "+3"])
+
+
+class AbreastTests(SynchronousTestCase):
+    """Many requests, a few at a time."""
+
+    def setUp(self) -> None:
+        self.under_way: dict[int, Deferred[None]] = {}
+        self.most = 0
+
+    async def work(self, number: int) -> None:
+        done = self.under_way[number] = Deferred()
+        self.most = max(self.most, len(self.under_way))
+        try:
+            await done
+        finally:
+            del self.under_way[number]
+
+    def test_width(self) -> None:
+        """All are done, and never more than some at once."""
+        doing = Deferred.fromCoroutine(abreast(self.work, range(50)))
+        order = []
+        while self.under_way:
+            number = max(self.under_way)
+            order.append(number)
+            self.under_way[number].callback(None)
+        self.successResultOf(doing)
+        self.assertEqual((sorted(order), self.most), (list(range(50)), WIDTH))
+
+    def test_failure(self) -> None:
+        """It is told when all that were under way have ended; no more are begun."""
+        doing = Deferred.fromCoroutine(abreast(self.work, range(50)))
+        self.under_way[3].errback(KeyError(3))
+        self.under_way[5].errback(KeyError(5))
+        self.assertEqual(sorted(self.under_way), [0, 1, 2, 4, 6, 7])
+        for number in sorted(self.under_way):
+            self.assertNoResult(doing)
+            self.under_way[number].callback(None)
+        self.assertIn(self.failureResultOf(doing, KeyError).value.args[0], (3, 5))
+        self.assertEqual(self.under_way, {})
+
+    def test_nothing(self) -> None:
+        self.successResultOf(Deferred.fromCoroutine(abreast(self.work, [])))
 
 
 class SlowStore:

@@ -10,6 +10,6 @@ serialised by key; other writers of the store are not seen, and locks do not sto
     finding     what a key names; `listing`: members
     judging     conditions, If, locks
     writing     PUT; `changing`: MKCOL, PROPPATCH; `locking`: LOCK, UNLOCK
-    transfers   DELETE, COPY, MOVE by jobs, which a restart finishes or undoes
+    transfers   DELETE, COPY, MOVE; `working`, `copying`: their jobs, which a restart finishes or undoes
     namespace   all of it as a Namespace
 """

@@ -8,6 +8,7 @@ from typing import Final
 from pigpen.errors import Forbidden, NoAnswer
 from pigpen.http.message import Headers
 from pigpen.http.namespace import NOTHING, Node
+from pigpen.stores.sidecar.abreast import abreast
 from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.jobs import Job
 from pigpen.stores.sidecar.listing import members
@@ -48,11 +49,14 @@ class Copying:
             stale = list(there)
             await self._erase(stale)
         entries = []
-        for name, node in wanted.items():
+
+        async def copy(name: str) -> None:
             before = None if other_kind else there.get(name)
-            entry = await self._copy(node, job.target + name, before)
+            entry = await self._copy(wanted[name], job.target + name, before)
             if entry is not None:
                 entries.append(entry)
+
+        await abreast(copy, wanted)
         if not other_kind:
             await self._erase(stale)
         return entries
@@ -78,9 +82,9 @@ class Copying:
         return found
 
     async def _erase(self, names: list[str]) -> None:
-        for name in names:
-            self.touched = True
-            await self._tree.values.delete(key_of(self._job.replaced + name))
+        self.touched = self.touched or bool(names)
+        keys = [key_of(self._job.replaced + name) for name in names]
+        await abreast(self._tree.values.delete, keys)
 
     async def _copy(self, node: Node, name: str, before: Node | None) -> Entry | None:
         """:return: None: another writer has removed it."""

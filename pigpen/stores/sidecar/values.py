@@ -129,16 +129,19 @@ class Values:
         self, collection: Key, *, deep: bool, after: str = ""
     ) -> AsyncGenerator[wire.ListLine, None]:
         """A listing to its end, in bytewise order. :raises BadAnswer: it was cut, or is none."""
-        last: str | None = after
-        while last is not None:
-            async with aclosing(self._part(collection, deep=deep, after=last)) as parts:
+        while True:
+            following = None
+            async with aclosing(self._part(collection, deep=deep, after=after)) as parts:
                 async for line in parts:
                     if isinstance(line, wire.ListEnd):
-                        if line.next is not None and line.next <= last:
-                            raise BadAnswer(peer="the store", reason="its listing goes in circles")
-                        last = line.next
+                        following = line.next
                     else:
                         yield line
+            if following is None:
+                return
+            if following <= after:
+                raise BadAnswer(peer="the store", reason="its listing goes in circles")
+            after = following
 
     async def _part(
         self, collection: Key, *, deep: bool, after: str

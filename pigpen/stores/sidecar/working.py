@@ -11,6 +11,7 @@ from pigpen.database.transaction import Transaction
 from pigpen.errors import PigpenError
 from pigpen.http.key import Key
 from pigpen.stores.sidecar import entry_rows, jobs, lock_rows
+from pigpen.stores.sidecar.abreast import abreast
 from pigpen.stores.sidecar.copying import Copying
 from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.jobs import Job, Phase
@@ -123,8 +124,8 @@ class Worker:
         before: list[str] = []
         # a store that still lists what it has deleted is not asked for ever
         while (names := await self._page(key)) and names != before:
-            for name in names:
-                await self._tree.values.delete(Key((*key.names, *name.split("/"))))
+            keys = [Key((*key.names, *name.split("/"))) for name in names]
+            await abreast(self._tree.values.delete, keys)
             before = names
 
     async def _page(self, collection: Key) -> list[str]:
