@@ -2,7 +2,7 @@
 
 The store keeps the bytes, and nothing else. Beside it, in records of the gateway's own, lie
 properties, locks, times and collections without members. Writers through this gateway are
-serialised by key; other writers of the store are not seen, and locks do not stop them.
+serialised by key; what others store is found too, but locks do not stop them.
 
     claims      who may change which part of the tree now
     values      the store: one method, one request
@@ -10,6 +10,6 @@ serialised by key; other writers of the store are not seen, and locks do not sto
     finding     what a key names; `listing`: members
     judging     conditions, If, locks
     writing     PUT; `changing`: MKCOL, PROPPATCH; `locking`: LOCK, UNLOCK
-    transfers   DELETE, COPY, MOVE; `working`, `copying`: their jobs, which a restart finishes or undoes
+    transfers   DELETE, COPY, MOVE; `working`, `copying`: their jobs, which a restart ends
     namespace   all of it as a Namespace
 """
