@@ -77,13 +77,17 @@ class ConditionTests(NamespaceCase):
         mine = self.write("a").node.etag
         other = self.write("d/b", b"other").node.etag
         token = self.lock("d").token
+        self.make_collection("flat")
+        flat = self.lock("flat", infinite=False).token
         true = (f"([{mine}])", "(Not <DAV:no-lock>)", f'(["x"]) ([{mine}])', f"(Not <{token}>)",
                 f"</d/b> ([{other}])", f"</d/b> (<{token}> [{other}])", f"</d> (<{token}>)",
-                f"</d/new> (<{token}>)", f'</a> (["x"]) </d/> (<{token}>)', '(Not ["x"])',
+                f"</d/new> (<{token}>)", f"</flat> (<{flat}>)",
+                f'</a> (["x"]) </d/> (<{token}>)', '(Not ["x"])',
                 f"([{mine}] Not <{token}>)", f"</none> (Not [{mine}])")  # fmt: skip
         false = ('(["x"])', "(<DAV:no-lock>)", f"(<{token}>)", f"([{other}])", "(<urn:x>)",
                  f"</d/b> ([{mine}])", f'([{mine}] ["x"])', f"(Not [{mine}])", "</none> (<urn:x>)",
-                 f"</a/none> (<{token}>)", f"(Not [{mine}] <{token}>)")  # fmt: skip
+                 f"</a/none> (<{token}>)", f"</flat/new> (<{flat}>)",
+                 f"(Not [{mine}] <{token}>)")  # fmt: skip
         for field in true:
             self.assertTrue(self.holds("a", field), field)
         for field in false:

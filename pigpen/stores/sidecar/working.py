@@ -167,7 +167,6 @@ def _switch(tx: Transaction, job: Job, entries: list[Entry]) -> Job | None:
     if not job.moves:
         jobs.drop(tx, job)
         return None
-    lock_rows.end_all(tx, place_of(key_of(source)))
     following = Job(job.id, Phase.ERASE, source)
     jobs.put(tx, following)
     return following
