@@ -21,6 +21,7 @@ end
 function request()
   position = position % #heads + 1
   if not sized then return heads[position] end
+  if counter >= #heads then wrk.thread:stop() end  -- each is sent once
   counter = counter + 1
   return heads[position] .. string.format("%016d", counter) .. body  -- no two bodies are equal
 end
