@@ -45,6 +45,23 @@ class RequestTests(ClientCase):
         self.answer()
         self.assertEqual(self.read(self.successResultOf(done)), b"ok")
 
+    def test_semicolons(self) -> None:
+        """A name that ends in a semicolon is not taken for the name, or folder, before it."""
+        for target, sent in (
+            ("/a/;", "/a/%3B"),
+            ("/a/;?x=;", "/a/%3B?x=;"),
+            ("/a;", "/a%3B"),
+            ("/a;;", "/a;%3B"),
+            ("/a;b", "/a;b"),
+            ("/;a/b", "/;a/b"),
+        ):
+            done = Deferred.fromCoroutine(self.client.request("DELETE", f"http://far:80{target}"))
+            self.go()
+            _, _, last = self.connection.data.decode().rpartition("DELETE ")
+            self.assertEqual(last.partition(" HTTP/1.1\r\n")[0], sent)
+            self.answer()
+            self.assertEqual(self.read(self.successResultOf(done)), b"ok")
+
     def test_bodies(self) -> None:
         """A body of known length has Content-Length, another is chunked, none is none."""
 
