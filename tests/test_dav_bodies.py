@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.dav.bodies import Asked, lockinfo, mkcol, propertyupdate, propfind
 from pigpen.dav.xml import XmlElement
-from pigpen.errors import BadRequest, TooLarge
+from pigpen.errors import BadRequest, InsufficientStorage, TooLarge
 from pigpen.http.namespace import LockWish, Property
 
 
@@ -46,6 +46,16 @@ class PropfindTests(SynchronousTestCase):
         ):
             self.assertRaises(BadRequest, propfind, root)
 
+    def test_long_names(self) -> None:
+        """A namespace written once and asked for a thousand times does not fill every entry of the
+        answer."""
+        far = f'xmlns:f="{"u" * 40_000}"'
+        inside = "".join(f"<f:a{number}/>" for number in range(900))
+        asked = xml(f'<D:propfind xmlns:D="DAV:" {far}><D:prop>{inside}</D:prop></D:propfind>')
+        self.assertRaises(BadRequest, propfind, asked)
+        usual = "".join(f"<x:a{number}/>" for number in range(900))
+        self.assertEqual(len(propfind(body("propfind", f"<D:prop>{usual}</D:prop>")).names), 900)
+
 
 class UpdateTests(SynchronousTestCase):
     def test_document_order(self) -> None:
@@ -70,6 +80,16 @@ class UpdateTests(SynchronousTestCase):
         """No body, another root, and nothing to do are 400."""
         for root in (None, body("propfind", "<D:set/>"), body("propertyupdate", "<x:set/>")):
             self.assertRaises(BadRequest, propertyupdate, root)
+
+    def test_far_namespaces(self) -> None:
+        """Values are kept with the namespaces around them, but not to megabytes of one body."""
+        far = f'xmlns:f="{"u" * 40_000}"'
+        inside = "".join(f'<a{number} f:b=""/>' for number in range(500))
+        root = xml(
+            f'<D:propertyupdate xmlns:D="DAV:" {far}><D:set><D:prop>{inside}</D:prop></D:set>'
+            "</D:propertyupdate>"
+        )
+        self.assertRaises(InsufficientStorage, propertyupdate, root)
 
     def test_mkcol(self) -> None:
         """MKCOL sets properties and removes none (RFC 5689 3)."""

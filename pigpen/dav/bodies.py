@@ -16,8 +16,15 @@ from pigpen.dav.xml import (
     element_text,
     qualified_name,
 )
-from pigpen.errors import BadRequest, TooLarge
+from pigpen.errors import BadRequest, InsufficientStorage, TooLarge
 from pigpen.http.namespace import MAX_VALUE_BYTES, Changes, LockWish, Property
+
+#: of all names that a PROPFIND asks for: each entry of the answer repeats them with their
+#: namespaces, which the body may say once for a thousand names
+MAX_NAMES_BYTES: Final = 64 * 1024
+#: of all properties that one request sets, names too: each value is kept with the namespaces around
+#: it
+MAX_CHANGES_BYTES: Final = 512 * 1024
 
 #: the namespace and local name of a property
 Name = tuple[str, str]
@@ -53,7 +60,10 @@ def propfind(root: XmlElement | None) -> Asked:
 
 
 def _names(element: XmlElement) -> tuple[Name, ...]:
-    return tuple(dict.fromkeys(map(qualified_name, children(element))))
+    names = tuple(dict.fromkeys(map(qualified_name, children(element))))
+    if sum(len(namespace) + len(name) for namespace, name in names) > MAX_NAMES_BYTES:
+        raise BadRequest(reason="the names it asks for are too long: ask for fewer at once")
+    return names
 
 
 def propertyupdate(root: XmlElement | None) -> Changes:
@@ -71,7 +81,9 @@ def mkcol(root: XmlElement) -> Changes:
 
 
 def _changes(root: XmlElement, *, remove: bool) -> Changes:
+    """:raises InsufficientStorage: they are more than any node keeps."""
     changes: list[Property] = []
+    size = 0
     steps = {dav("set"), dav("remove")} if remove else {dav("set")}
     found = [child for child in children(root) if child.tag in steps]
     if not found:
@@ -79,8 +91,12 @@ def _changes(root: XmlElement, *, remove: bool) -> Changes:
     for step in found:
         for prop in children(step):
             if prop.tag == dav("prop"):
-                is_set = step.tag == dav("set")
-                changes += [_change(element, is_set=is_set) for element in children(prop)]
+                for element in children(prop):
+                    change = _change(element, is_set=step.tag == dav("set"))
+                    size += len(change.namespace) + len(change.name) + len(change.value or "")
+                    if size > MAX_CHANGES_BYTES:
+                        raise InsufficientStorage(reason="set fewer properties at once")
+                    changes.append(change)
     return tuple(changes)
 
 
