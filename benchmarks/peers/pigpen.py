@@ -26,8 +26,8 @@ PROGRAM = [sys.executable, "-m", "pigpen.cli"]
 _BATCH = 1_000
 #: a host keeps at most so many live expectations of one account
 _PER_ACCOUNT = 500
-#: PUTs that are prepared for one round, at most: all rounds' must fit into what a host keeps. Who is
-#: done with them early is shown as so many in the whole time
+#: PUTs that are prepared for one round: all rounds' must fit into what a host keeps. A host that is
+#: done with them early is shown as having taken the whole time
 _PUTS = 25_000
 #: what a round did not begin by then is forgotten before the next one's are prepared
 _START_SECONDS = 15
