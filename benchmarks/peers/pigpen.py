@@ -28,7 +28,7 @@ _BATCH = 1_000
 _PER_ACCOUNT = 500
 #: PUTs that are prepared for one round: all rounds' must fit into what a host keeps. A host that is
 #: done with them early is shown as having taken the whole time
-_PUTS = 25_000
+_PUTS = 28_000
 #: what a round did not begin by then is forgotten before the next one's are prepared
 _START_SECONDS = 15
 #: requests of one expectation, at most
