@@ -109,6 +109,14 @@ class ListingTests(ObjectsCase):
         self.assertEqual(names, sorted(set(names)))
         self.assertEqual(self.names("", "depth=infinity&limit=1100&after=d0/f8"), names[40:1140])
 
+    def test_longest_key(self) -> None:
+        """A key may have all of 4,096 bytes, whatever its account is called (DAV-60)."""
+        key = "/".join(["x" * 255] * 15 + ["y" * 254, "z"])
+        self.assertEqual(len(key), 4096)
+        self.put(key)
+        self.assertEqual(self.ask("GET", key).data, key.encode())
+        self.assertEqual(self.ask("PUT", f"{key}z", b"").status, 414)
+
     def test_limit(self) -> None:
         """limit and after cut a listing where one likes."""
         self.put(*[f"f{number}" for number in range(8)])

@@ -139,6 +139,9 @@ class LengthTests(SynchronousTestCase):
         self.assertEqual(mounted.below(2), key)
         self.assertRaises(KeyTooLong, mounted.below, 0)
         self.assertRaises(KeyTooLong, mounted.below, 1)
+        self.assertEqual(mounted.below(1, more=1).below(1), key)
+        longer = Key(("api", "login", "y", *parts), True)
+        self.assertRaises(KeyTooLong, longer.below, 1, 1)
 
     @given(st.lists(st.sampled_from(["x" * 255, "ü" * 100, "🐷" * 60, "y"]), max_size=20))
     def test_exact(self, parts: list[str]) -> None:

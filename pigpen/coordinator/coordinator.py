@@ -202,7 +202,7 @@ class Coordinator:
         tree = ResourceTree()
         for prefix, handler in self._mounts.items():
             tree.mount(prefix, handler)
-        tree.mount("/api/", objects)
+        tree.mount("/api/", objects, more=1)
         tree.mount("/account", account)
         tree.mount("/hosts", hosts)
         tree.mount("/status", _Status())

@@ -78,15 +78,17 @@ class Key(msgspec.Struct, frozen=True, order=True):
         """
         return cls(tuple(_checked(name) for name in names), collection)._bounded()
 
-    def below(self, depth: int) -> Self:
+    def below(self, depth: int, more: int = 0) -> Self:
         """The key relative to its first ``depth`` names: what a mount hands on.
 
+        :param more: names that its handler takes off in its turn: they do not count.
         :raises KeyTooLong: over 4,096 bytes are left.
         """
-        if depth == 0:
-            return self._bounded()
+        if more:
+            self.below(depth + more)
         rest = self.names[depth:]
-        return type(self)(rest, self.collection or not rest)._bounded()
+        key = type(self)(rest, self.collection or not rest) if depth else self
+        return key if more else key._bounded()
 
     @property
     def name(self) -> str:

@@ -70,12 +70,13 @@ class Request(_Asked, kw_only=True, eq=False):
         """A copy with some attributes changed; the body is shared, so use only one of the two."""
         return msgspec.structs.replace(self, **changes)
 
-    def below(self, depth: int) -> Self:
+    def below(self, depth: int, more: int = 0) -> Self:
         """A copy whose key is relative to its first ``depth`` names: what a mount hands on.
 
+        :param more: names that its handler takes off in its turn: they do not count.
         :raises KeyTooLong: over 4,096 bytes are left.
         """
-        return self.replace(key=self.key.below(depth))
+        return self.replace(key=self.key.below(depth, more))
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.key}>"

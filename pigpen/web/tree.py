@@ -15,25 +15,27 @@ class ResourceTree:
     """
 
     def __init__(self) -> None:
-        self._mounts: dict[tuple[str, ...], Handler] = {}
+        self._mounts: dict[tuple[str, ...], tuple[Handler, int]] = {}
         self._depths: list[int] = []
 
-    def mount(self, prefix: str, handler: Handler) -> None:
+    def mount(self, prefix: str, handler: Handler, more: int = 0) -> None:
         """Serve a path and all below it; a later mount replaces an earlier one.
 
         :param prefix: ``/api/``, ``/status``, ``/``: absolute, percent-encoded.
+        :param more: names before the key that the handler takes off, as the login of ``/api/``.
         :raises BadKey: it is no path.
         """
-        self._mounts[Key.from_path(prefix).names] = handler
+        self._mounts[Key.from_path(prefix).names] = handler, more
         self._depths = sorted({len(names) for names in self._mounts}, reverse=True)
 
     async def handle(self, request: Request) -> Response:
         """:raises NotFound: nothing is mounted there."""
         names = request.key.names
         for depth in self._depths:
-            handler = self._mounts.get(names[:depth]) if len(names) >= depth else None
-            if handler is not None:
-                return await handler.handle(request.below(depth) if depth else request)
+            mount = self._mounts.get(names[:depth]) if len(names) >= depth else None
+            if mount is not None:
+                handler, more = mount
+                return await handler.handle(request.below(depth, more) if depth else request)
         raise NotFound
 
 
