@@ -36,6 +36,14 @@ class PresentationTests(SynchronousTestCase):
             "application/octet-stream",
             "text/plain2",
             "pdf",
+            "image/png, text/html",
+            "image/png,text/html;charset=utf-8",
+            "image/png; x=1, text/html",
+            'image/png; x=", text/html"',
+            "image/png text/html",
+            "image/",
+            "image/png/text/html",
+            "image/<png>",
         ):
             headers = presentation_headers(content_type, "x")
             self.assertEqual(headers["Content-Disposition"], 'attachment; filename="x"')

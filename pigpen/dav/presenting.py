@@ -53,6 +53,10 @@ _KINDS_BY_SUFFIX: Final = {
     )
     for suffix in suffixes.split()
 }
+# one type, and no comma, behind which some browsers look for another one: image/png, text/html
+_ONE_TYPE = re.compile(
+    r"[ \t]*([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)[ \t]*(?:;[^,]*)?", re.IGNORECASE
+)
 # in a quoted filename: what some browsers would decode or cut (RFC 6266 appendix D)
 _NOT_PLAIN = re.compile(r'[^ -~]|["\\%]')
 
@@ -84,7 +88,9 @@ def kind_of(content_type: str, name: str) -> str:
 
 
 def _essence(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
+    """Type and subtype; "": it is none, or more than one."""
+    match = _ONE_TYPE.fullmatch(content_type)
+    return "" if match is None else match.group(1).lower()
 
 
 def _is_shown(essence: str) -> bool:
