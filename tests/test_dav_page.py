@@ -322,6 +322,8 @@ class SortTests(PageCase):
             "sort=size&after=x",
             "sort=time&after=%31e9/b",
             "sort=size&after=" + "9" * 5000 + "/b",
+            "after=" + "9" * 5000,
+            "sort=size&after=1/" + "9" * 5000,
             "sort=size&after=%D9%A3/b",
             "a&b=%ff&&;",
         ):

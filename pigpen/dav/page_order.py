@@ -11,6 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
+from pigpen.http.key import MAX_NAME_BYTES
 from pigpen.http.namespace import Node
 
 #: what ``?sort=`` may say
@@ -58,7 +59,10 @@ class Order:
         number = "0"
         if self.field != "name":
             number, _, cursor = cursor.partition("/")
-        if not cursor or re.fullmatch(r"-?[0-9]{1,18}", number, re.ASCII) is None:
+        if (
+            not 0 < len(cursor) <= MAX_NAME_BYTES + 1
+            or re.fullmatch(r"-?[0-9]{1,18}", number, re.ASCII) is None
+        ):
             return None
         return self._place(cursor.endswith("/"), int(number), cursor.removesuffix("/"))
 
