@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.client.session import Session, check_coordinator
-from pigpen.errors import BadAnswer, ConfigError, Refused
+from pigpen.errors import BadAnswer, BodyAborted, ConfigError, ConnectionLost, Refused
 from pigpen.http import wire
-from pigpen.http.body import Body, BytesBody
+from pigpen.http.body import Body, BytesBody, StreamBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 from pigpen.testing.env import SimEnv
 from tests.fake_cloud import COORDINATOR, KEY, FakeCloud
 
 END = b'{"end":true,"next":null}\n'
+
+
+def cut(data: bytes) -> Body:
+    """A body whose connection is closed after these bytes."""
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        if data:
+            yield data
+        raise BodyAborted(received=len(data), reason="the connection was closed too early")
+
+    return StreamBody(chunks(), len(data) + 1)
 
 
 class Canned:
@@ -46,8 +59,9 @@ class SessionTests(SynchronousTestCase):
         self.http = Canned(*answers)
         return Session(self.env, self.http, COORDINATOR, KEY, login)
 
-    def listing(self, data: bytes) -> list[str]:
-        session = self.session(Response(200, body=BytesBody(data)))
+    def listing(self, data: bytes | Body) -> list[str]:
+        body = BytesBody(data) if isinstance(data, bytes) else data
+        session = self.session(Response(200, body=body))
 
         async def names() -> list[str]:
             return [line.name async for line in session.list(Key.from_text("a"))]
@@ -104,6 +118,22 @@ class SessionTests(SynchronousTestCase):
         whole = b'{"name":"a","type":"object","modified":1}\n' + END
         for size in range(len(whole)):
             self.assertRaises(BadAnswer, self.listing, whole[:size])
+
+    def test_connection_cut(self) -> None:
+        """The coordinator that dies while it answers gave no answer, whatever was asked."""
+        whole = b'{"name":"a","type":"object","modified":1}\n' + END
+        for size in (0, 10, len(whole) - 1):
+            self.assertRaises(ConnectionLost, self.listing, cut(whole[:size]))
+            session = self.session(Response(200, body=cut(whole[:size])), login=None)
+            self.assertRaises(ConnectionLost, self.env.run, session.account())
+            line = session.line(Response(200, body=cut(whole[:size])))
+            self.assertRaises(ConnectionLost, self.env.run, line)
+
+    def test_refusal_cut(self) -> None:
+        """Its status says enough."""
+        session = self.session(Response(404, body=cut(b'{"err')))
+        error = self.assertRaises(Refused, self.env.run, session.delete(Key.from_text("a")))
+        self.assertEqual(error.facts["status"], 404)
 
     def test_listing_nonsense(self) -> None:
         for data in [b"<html>\n", b'{"name":5}\n', b"x" * 100_000]:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from pigpen.env import Env
-from pigpen.errors import BadAnswer, ConfigError, Refused
+from pigpen.errors import BadAnswer, BodyAborted, ConfigError, ConnectionLost, Refused
 from pigpen.http import wire
 from pigpen.http.answers import JSON, NDJSON
 from pigpen.http.body import Body, BytesBody, read_all
@@ -95,7 +95,7 @@ class Session:
     ) -> AsyncGenerator[wire.ListLine, None]:
         """The members of a collection, in bytewise order, however many.
 
-        :raises BadAnswer: the answer was cut or is no listing.
+        :raises BadAnswer: it is no listing, or ended early. :raises ConnectionLost: it was cut.
         """
         query = {"depth": depth} | ({"after": after} if after is not None else {})
         headers = Headers({"Accept": NDJSON})
@@ -119,12 +119,14 @@ class Session:
                     return
                 yield self._decode(line, shape)
             raise BadAnswer(peer=self.coordinator, reason="the listing was cut; try again")
+        except BodyAborted:
+            raise self._lost() from None
         finally:
             await body.aclose()
 
     async def line(self, answer: Response) -> wire.ListLine:
         """The one line of a listing of depth 0. :raises BadAnswer: as `list`."""
-        data = await read_all(answer.body, MAX_LINE_BYTES)
+        data = await self._whole(answer, MAX_LINE_BYTES)
         first, _, rest = data.partition(b"\n")
         if not rest.startswith(b'{"end"'):
             raise BadAnswer(peer=self.coordinator, reason="the listing was cut; try again")
@@ -171,7 +173,17 @@ class Session:
 
     async def read(self, answer: Response, shape: type[T]) -> T:
         """The JSON of an answer. :raises BadAnswer: it is none of this shape."""
-        return self._decode(await read_all(answer.body, MAX_ANSWER_BYTES), shape)
+        return self._decode(await self._whole(answer, MAX_ANSWER_BYTES), shape)
+
+    async def _whole(self, answer: Response, max_bytes: int) -> bytes:
+        """:raises ConnectionLost: it was cut."""
+        try:
+            return await read_all(answer.body, max_bytes)
+        except BodyAborted:
+            raise self._lost() from None
+
+    def _lost(self) -> ConnectionLost:
+        return ConnectionLost(peer=self.coordinator, phase="receiving the answer")
 
     def _decode(self, data: bytes, shape: type[T]) -> T:
         try:
@@ -183,10 +195,10 @@ class Session:
 
 async def refusal(answer: Response, peer: str) -> Refused:
     """The error that an answer of status 300 or above means; its body is used up."""
-    data = await read_all(answer.body, MAX_ANSWER_BYTES)
     try:
+        data = await read_all(answer.body, MAX_ANSWER_BYTES)
         problem = msgspec.json.decode(data, type=wire.Problem)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (BodyAborted, msgspec.MsgspecError, UnicodeDecodeError):
         message = f"{peer} answered {answer.status}, without saying why."
         problem = wire.Problem("status", message)
     retry = answer.headers.get("Retry-After", "")
