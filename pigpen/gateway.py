@@ -34,8 +34,9 @@ from pigpen.http.namespace import Admission
 from pigpen.services import Fatal, WebDAVService, check_listen, warn_if_exposed
 from pigpen.web.client import ClientLimits, HttpClient
 
-#: connections to one peer: a server elsewhere takes 50 of one address; each slow reader needs one
-CONNECTIONS: Final = 48
+#: requests at once to one peer; each slow reader needs one. A server elsewhere takes 50 connections
+#: of one address, and there may be as many idle ones of either kind, for calls and for bodies
+CONNECTIONS: Final = 24
 CONNECTIONS_HERE: Final = 256
 
 
