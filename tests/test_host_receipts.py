@@ -119,6 +119,18 @@ class ReceiptTests(SynchronousTestCase):
         self.assertTrue(state.message)
         self.assertEqual(self.kit.files(), {})
 
+    def test_back_before_the_next_try(self) -> None:
+        """A coordinator that expects another write hears of the late one first, however long the
+        pause between tries has become: else that would bury the newer write."""
+        self.late_put()
+        self.kit.advance(300)
+        self.kit.coordinator.down = False
+        path = self.kit.expect_put(2, length=5)
+        self.kit.advance(0.1)
+        self.assertEqual(self.kit.status("PUT", path, body=b"world"), 201)
+        sent = [(receipt.write, receipt.late) for receipt in self.kit.coordinator.receipts]
+        self.assertEqual(sent, [(id_of(1), True), (id_of(2), False)])
+
     def test_202_survives_a_power_cut(self) -> None:
         """What was answered 202 is delivered after any crash, in order, in the new epoch."""
         self.assertEqual(self.late_put().status, 202)

@@ -39,6 +39,8 @@ class ExpectTools:
     control: Callable[[], str | None]
     takes_writes: Callable[[], bool]
     stopping: Callable[[], bool]
+    #: told whenever the coordinator shows that it is there
+    heard: Callable[[], None]
 
 
 class ExpectHandler:
@@ -51,6 +53,7 @@ class ExpectHandler:
         """:raises Unauthorized: it is not the coordinator, or one of an older epoch."""
         check_method(request, "POST")
         self._check_control(request)
+        self._tools.heard()
         batch = await read_json(request, list[Expectation], MAX_BATCH_BYTES)
         if len(batch) > MAX_BATCH:
             raise TooLarge(limit=MAX_BATCH_BYTES)

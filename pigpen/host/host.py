@@ -249,6 +249,7 @@ class Host:
             control=lambda: self.session.control,
             takes_writes=self._takes_writes,
             stopping=lambda: self.session.condition.state == "stopping",
+            heard=self.outbox.heard,
         )
         tree.mount("/expect", ExpectHandler(expect))
         tree.mount("/x/", TransferHandler(self._downloads, self._uploads))

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pigpen.env import Env
-from pigpen.errors import BadAnswer, PigpenError
+from pigpen.errors import BadAnswer, NoAnswer, PigpenError
 from pigpen.host.link import SILENCE_SECONDS
 from pigpen.host.tasks import Tasks
 from pigpen.http.wire import MAX_BATCH, MAX_BATCH_BYTES, Receipt, ReceiptAnswer
@@ -105,6 +105,8 @@ class Outbox:
         self._busy = False
         self._stopped = False
         self._failures = 0
+        #: the last try had no answer at all
+        self._unanswered = False
         self._pause: Deferred[None] | None = None
 
     def __len__(self) -> int:
@@ -174,6 +176,12 @@ class Outbox:
             pause.callback(None)
         self._begin()
 
+    def heard(self) -> None:
+        """The coordinator asks for something, so it is there again. What it did not hear of goes
+        out before the bytes that it asks for: an old write must not overtake a newer one."""
+        if self._unanswered:
+            self.wake()
+
     async def stop(self) -> None:
         """Send no more; what is not acknowledged is kept for the next start."""
         self._stopped = True
@@ -195,11 +203,13 @@ class Outbox:
             while self._waiting and not self._stopped:
                 batch = self._batch()
                 now = self._env.clock.seconds()
+                self._unanswered = False
                 try:
                     answers = await self._send([delivery.to_send(now) for delivery in batch])
                     again = self._settle(batch, answers)
                 except PigpenError as error:
                     self._report(error)
+                    self._unanswered = isinstance(error, NoAnswer)
                     again = True
                 if again:
                     await self._rest()
