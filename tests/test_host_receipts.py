@@ -127,6 +127,7 @@ class ReceiptTests(SynchronousTestCase):
         self.kit.coordinator.down = False
         path = self.kit.expect_put(2, length=5)
         self.kit.advance(0.1)
+        self.assertEqual(len(self.kit.coordinator.receipts), 1)
         self.assertEqual(self.kit.status("PUT", path, body=b"world"), 201)
         sent = [(receipt.write, receipt.late) for receipt in self.kit.coordinator.receipts]
         self.assertEqual(sent, [(id_of(1), True), (id_of(2), False)])
