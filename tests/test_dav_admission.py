@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import tracemalloc
 from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.dav.admission import KeyAdmission, OpenAdmission, UserAdmission
+from pigpen.dav.digest import Digest, Verdict, parse_answer
 from pigpen.dav.users import parse_users, user_lines
 from pigpen.errors import BadRequest, ConfigError, TooManyRequests, Unauthorized
 from pigpen.http.key import Key
@@ -201,6 +203,7 @@ class DigestTests(AdmissionCase):
             good.replace("qop=auth", "qop=auth-int"),
             good.replace(", cnonce", ", cnonce=x, cnonce"),
             good.replace("algorithm=MD5", "algorithm=SHA-1"),
+            re.sub('response="[^"]*"', 'response="ü"', good),
             "Digest",
             "Digest username=",
             'Digest username="' + "\\" * 5000,
@@ -219,6 +222,38 @@ class DigestTests(AdmissionCase):
             self.assertIn("stale=true", challenges[0])
         self.admit(self.request(self.answer(nonce, nc="00010000")))
         self.refused(self.request(self.answer(nonce, nc="00000002")))
+
+    def test_count_far_ahead(self) -> None:
+        """A client may count as it likes; it costs no memory."""
+        nonce = self.challenge()
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for nc in ("00000001", "ffffffff"):
+            self.admit(self.request(self.answer(nonce, nc=nc)))
+        self.assertLess(tracemalloc.get_traced_memory()[1], 1024 * 1024)
+        self.refused(self.request(self.answer(nonce, nc="ffffffff")))
+        self.refused(self.request(self.answer(nonce, nc="00000002")))
+
+    def test_many_nonces(self) -> None:
+        """An answer cannot be sent again, however many others were sent meanwhile."""
+        digest = Digest(self.env, parse_users(FILE, "users"), max_nonces=3)
+
+        def judge(authorization: str) -> Verdict:
+            answer = parse_answer(authorization.removeprefix("Digest "))
+            assert answer is not None
+            return digest.judge(self.request(), answer)
+
+        def made() -> str:
+            self.env.world.clock.advance(1)
+            match = re.search('algorithm=MD5, nonce="([^"]+)"', "".join(digest.challenges()))
+            assert match is not None
+            return self.answer(match.group(1))
+
+        first = made()
+        self.assertEqual(judge(first), Verdict("ann"))
+        self.assertEqual([judge(made()).user for _ in range(3)], ["ann"] * 3)
+        self.assertEqual(judge(first), Verdict(None, stale=True))
+        self.assertEqual(judge(made()), Verdict("ann"))
 
     def test_old(self) -> None:
         """After five minutes the client is told to take a new nonce, without asking the user."""

@@ -21,7 +21,8 @@ from pigpen.http.key import Key
 from pigpen.http.message import Request
 
 NONCE_SECONDS: Final = 300
-#: nonces whose counts are remembered; the longest unused goes first, and then only asks again
+#: nonces whose counts are remembered; the longest unused goes first. With it all go that are not
+#: younger, used or not, so that nothing can be sent twice: clients then ask again
 MAX_NONCES: Final = 10_000
 #: how far behind the highest count one may come in: clients use several connections at once
 WINDOW: Final = 1024
@@ -99,7 +100,9 @@ class _Counts(msgspec.Struct):
 
     def take(self, count: int) -> bool:
         if count > self.highest:
-            self.used = (self.used << (count - self.highest) | 1) & ((1 << WINDOW) - 1)
+            # no further than the window: a shift by four billion would fill the memory
+            ahead = min(count - self.highest, WINDOW)
+            self.used = (self.used << ahead | 1) & ((1 << WINDOW) - 1)
             self.highest = count
             return True
         behind = self.highest - count
@@ -112,11 +115,14 @@ class _Counts(msgspec.Struct):
 class Digest:
     """Makes challenges and judges what comes back."""
 
-    def __init__(self, env: Env, users: Users) -> None:
+    def __init__(self, env: Env, users: Users, max_nonces: int = MAX_NONCES) -> None:
         self._env = env
+        self._max_nonces = max_nonces
         self._users = users
         self._secret = env.random.randbytes(32)
         self._counts: OrderedDict[str, _Counts] = OrderedDict()
+        #: when the youngest nonce was made whose counts were forgotten
+        self._forgotten = -1
 
     def challenges(self, *, stale: bool = False) -> tuple[str, ...]:
         """Values of WWW-Authenticate, one for each algorithm that users have hashes of."""
@@ -133,7 +139,7 @@ class Digest:
             return Verdict(None)
         ha1 = self._users.ha1(answer.username, answer.algorithm)
         expected = answer.expected(request.method, ha1 or "")
-        right = hmac.compare_digest(expected, answer.response.lower())
+        right = hmac.compare_digest(expected.encode(), answer.response.lower().encode())
         if not right or ha1 is None or not _is_about(answer.uri, request):
             return Verdict(None)
         if not self._is_fresh(answer.nonce):
@@ -153,16 +159,26 @@ class Digest:
         match = _NONCE.fullmatch(nonce)
         if match is None or not hmac.compare_digest(self._seal(nonce[:28]), match.group(3)):
             return False
-        return 0 <= self._env.wall() - int(match.group(1), 16) <= NONCE_SECONDS
+        return 0 <= self._env.wall() - _made(nonce) <= NONCE_SECONDS
 
     def _first_use(self, nonce: str, nc: str) -> bool:
         if not _COUNT.fullmatch(nc.lower()):
             return False
-        counts = self._counts.setdefault(nonce, _Counts())
+        counts = self._counts.get(nonce)
+        if counts is None:
+            if _made(nonce) <= self._forgotten:
+                return False
+            counts = self._counts[nonce] = _Counts()
         self._counts.move_to_end(nonce)
-        if len(self._counts) > MAX_NONCES:
-            self._counts.popitem(last=False)
+        if len(self._counts) > self._max_nonces:
+            oldest, _ = self._counts.popitem(last=False)
+            self._forgotten = max(self._forgotten, _made(oldest))
         return counts.take(int(nc, 16))
+
+
+def _made(nonce: str) -> int:
+    """When a nonce of ours was made, in seconds since 1970."""
+    return int(nonce[:12], 16)
 
 
 def _is_about(uri: str, request: Request) -> bool:
