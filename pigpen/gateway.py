@@ -7,6 +7,8 @@ anywhere else       whoever shows a login and an access key, in that account; ov
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from typing import Final
 
 from twisted.logger import Logger
@@ -38,6 +40,11 @@ from pigpen.web.client import ClientLimits, HttpClient
 #: of one address, and there may be as many idle ones of either kind, for calls and for bodies
 CONNECTIONS: Final = 24
 CONNECTIONS_HERE: Final = 256
+
+#: as a Host field has it: a name or an address, with a port or without
+_ALIAS = re.compile(
+    r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+"
+)
 
 
 class Gateway:
@@ -112,7 +119,8 @@ def _settings(config: GatewayConfig) -> DavSettings:
     try:
         prefix = Key.from_path("/" + config.prefix.strip("/"))
     except (BadKey, KeyTooLong) as error:
-        raise ConfigError(path=f"prefix {config.prefix}", reason=error.message) from None
+        reason = error.message.rstrip(".")
+        raise ConfigError(path=f"prefix {config.prefix}", reason=reason) from None
     aliases = _aliases(config)
     return DavSettings(
         prefix=Key(prefix.names, True),
@@ -123,13 +131,31 @@ def _settings(config: GatewayConfig) -> DavSettings:
 
 
 def _own_names(config: GatewayConfig) -> OwnNames:
+    """:raises ConfigError: a proxy is no address."""
+    for proxy in config.proxies:
+        if not _is_address(proxy):
+            reason = "write the address that it connects from, such as 192.0.2.1"
+            raise ConfigError(path=f"proxy {proxy}", reason=reason)
     return OwnNames(
         bound=config.interface, aliases=_aliases(config), proxies=frozenset(config.proxies)
     )
 
 
 def _aliases(config: GatewayConfig) -> frozenset[str]:
+    """:raises ConfigError: one is no name."""
+    for name in config.aliases:
+        if not _ALIAS.fullmatch(name):
+            reason = "write a name, such as cloud.example or cloud.example:8443"
+            raise ConfigError(path=f"alias {name}", reason=reason)
     return frozenset(name.lower() for name in config.aliases)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def handler_below(env: Env, session: Session, prefix: Key) -> Handler:

@@ -27,7 +27,7 @@ class LockCommandTests(SynchronousTestCase):
         """Each lock is a line, by key, with the token that breaks it, in <> or without."""
         self.assertEqual(self.show(), [])
         self.cloud.ask("PUT", "/api/ann/d/b%20c", b"1")
-        for path, fields in (("d/b%20c", {"Pigpen_Principal": "bob"}), ("d/a", {})):
+        for path, fields in (("d/b%20c", {"Pigpen_Principal": "bob%20%C3%BC"}), ("d/a", {})):
             self.cloud.ask("POST", f"/api/ann/{path}?lock", b'{"exclusive": false}', **fields)
         self.cloud.ask("POST", "/api/ann/?lock", b'{"exclusive": false}')
         lines = self.show()
@@ -36,12 +36,13 @@ class LockCommandTests(SynchronousTestCase):
             r"^urn:uuid:\S+  until \d{4}-\d\d-\d\d \d\d:\d\d  ann  shared  / and all below$",
         )
         self.assertTrue(lines[1].endswith("  ann  shared  d/a"))
-        self.assertTrue(lines[2].endswith("  bob  shared  d/b c"))
+        self.assertTrue(lines[2].endswith("  bob ü  shared  d/b c"))
         token = lines[1].split()[0]
         self.cloud.run(lock_commands.break_lock(self.session, f"<{token}>"))
         self.assertEqual(self.show(), [lines[0], lines[2]])
         again = lock_commands.break_lock(self.session, token)
-        self.assertRaises(Refused, self.cloud.run, again)
+        error = self.assertRaises(Refused, self.cloud.run, again)
+        self.assertIn("no lock of this token", error.message)
 
     def test_nonsense(self) -> None:
         """A place that is none is the coordinator's fault, and said so."""

@@ -106,13 +106,23 @@ class GatewayTests(GatewayCase):
         self.assertEqual(self.status("COPY", "/x", Destination=there), 201)
         self.assertEqual(self.status("COPY", "/x", Destination="http://other.example/y"), 502)
 
+    def test_names_that_are_none(self) -> None:
+        """What no Host field and no connection can have is found at the start."""
+        for alias in ("", "http://cloud.example/", "cloud.example/x", "a b", "cloud.example:x"):
+            self.assertRaises(ConfigError, self.make, aliases=[alias])
+        self.make(aliases=["a-b.example:8443", "192.0.2.1", "[2001:db8::1]:80", "2001:db8::1"])
+        for proxy in ("", "cloud.example", "192.0.2.1:80"):
+            self.assertRaises(ConfigError, self.make, proxies=[proxy])
+        self.make(proxies=["192.0.2.1", "2001:db8::1"])
+
     def test_prefix(self) -> None:
         self.make(prefix="/a/b/")
         self.assertEqual(self.status("PUT", "/a/b/x", b"x"), 201)
         self.assertEqual(self.cloud.get("x").data, b"x")
         self.assertIn(b"/a/b/x", self.ask("PROPFIND", "/a/b", Depth="1")[1])
         self.assertEqual(self.status("PROPFIND", "/", Depth="1"), 207)
-        self.assertRaises(ConfigError, self.make, prefix="/%zz")
+        error = self.assertRaises(ConfigError, self.make, prefix="/%zz")
+        self.assertNotIn("..", error.message)
 
     def test_keys(self) -> None:
         """Elsewhere everyone logs in with login and access key, and sees that account."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from datetime import datetime
+from urllib.parse import unquote
 
 from pigpen.client.commands import Printer
 from pigpen.client.session import Session
@@ -35,7 +36,8 @@ def describe(key: Key, lock: LockInfo) -> str:
     kind = "exclusive" if lock.exclusive else "shared"
     name = "/" if key.is_root else str(key)
     below = " and all below" if lock.infinite and key.collection else ""
-    return f"{lock.token}  until {until}  {lock.principal or '-'}  {kind}  {name}{below}"
+    user = unquote(lock.principal) or "-"
+    return f"{lock.token}  until {until}  {user}  {kind}  {name}{below}"
 
 
 def _key(lock: LockInfo) -> Key:

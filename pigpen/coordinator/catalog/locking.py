@@ -159,4 +159,4 @@ def all_locks(
 def break_lock(tx: Transaction, principal: Principal, token: str) -> None:
     """The account ends a lock, whoever took it. :raises NotFound: there is none."""
     if not drop(tx, principal.account_id, token):
-        raise NotFound
+        raise NotFound(said="There is no lock of this token; `pigpen locks` shows all there are.")
