@@ -143,6 +143,27 @@ class LifeTests(HostApiCase):
         self.assertEqual(self.act("heartbeat", self.host.heartbeat()), 204)
         self.assertEqual(self.cloud.get("x").data, BIG)
 
+    def test_catalog_full(self) -> None:
+        """A coordinator whose disk is full for hours tells each host so, and still sends readers
+        there."""
+        self.assertEqual(self.cloud.put("x", BIG).status, 201)
+        others = [self.cloud.start_fake_host(f"other{number}") for number in range(10)]
+        writer = self.cloud.coordinator._catalog._writer
+        assert writer is not None
+        [pages] = writer.execute("PRAGMA page_count").fetchone()
+        writer.execute(f"PRAGMA max_page_count = {pages}")
+        # so long that the rows of the hosts need another page
+        names = [f"http://{'.'.join(letter * 60 for _ in range(4))}" for letter in "abcdefg"]
+        beat = self.host.heartbeat(addresses=["http://h1:2575", *names])
+        for other in others:
+            self.cloud.run(other.act("heartbeat", beat))
+        for _ in range(5):
+            self.assertEqual(self.act("heartbeat", beat), 503)
+            self.cloud.world.settle(10)
+        self.assertEqual(self.cloud.get("x").data, BIG)
+        old = self.host.heartbeat(epoch=0)
+        self.assertEqual(self.act("heartbeat", old), 409)
+
     def test_states(self) -> None:
         """Who is read-only or drains serves reads; who says goodbye is asked for nothing."""
         self.assertEqual(self.cloud.put("x", BIG).status, 201)

@@ -29,7 +29,15 @@ from pigpen.coordinator.readings import Readings
 from pigpen.coordinator.secrets import ClusterSecret
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.env import Env
-from pigpen.errors import Conflict, NotBuilt, NotFound, PigpenError, TooLarge, Unauthorized
+from pigpen.errors import (
+    CatalogFull,
+    Conflict,
+    NotBuilt,
+    NotFound,
+    PigpenError,
+    TooLarge,
+    Unauthorized,
+)
 from pigpen.http import wire
 from pigpen.http.answers import check_method, decode_json, json_answer, read_json
 from pigpen.http.body import read_all
@@ -183,13 +191,22 @@ class HostApi:
     async def _heartbeat(self, request: Request, row: HostRow) -> Response:
         beat = await read_json(request, wire.Heartbeat)
         beat = msgspec.structs.replace(beat, addresses=self._addresses(beat.addresses))
-        stored = await self._catalog.write(host_rows.store_heartbeat, row.id, beat)
+        try:
+            stored = await self._catalog.write(host_rows.store_heartbeat, row.id, beat)
+        except CatalogFull:
+            # it says all of that again; but what it keeps can be read meanwhile
+            if row.epoch == beat.epoch:
+                self._heard(row, beat)
+            raise
+        self._heard(stored, beat)
+        return Response(204)
+
+    def _heard(self, row: HostRow, beat: wire.Heartbeat) -> None:
         host = self._hosts.get(row.id)
-        if host is None or host.epoch != stored.epoch:
-            host = make_host(stored, heard=self._env.clock.seconds())
+        if host is None or host.epoch != row.epoch:
+            host = make_host(row, heard=self._env.clock.seconds())
             self._hosts.add(host)
         self._hosts.beat(host, beat)
-        return Response(204)
 
     # -- receipts ---------------------------------------------------------------------------------
 
