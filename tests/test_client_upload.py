@@ -117,6 +117,12 @@ class SmallTests(UploadCase):
         self.stored(b"hello")
         self.assertGreaterEqual(self.env.clock.seconds(), 3)
 
+    def test_coordinator_full(self) -> None:
+        """A coordinator without room has none a moment later: its user is told at once."""
+        self.cloud.coordinator_says = [problem(503, "catalog-full", "There is no room.")]
+        self.assertEqual(str(self.refused(Refused, BytesInput(b"hello"))), "There is no room.")
+        self.assertEqual(self.env.clock.seconds(), 0)
+
 
 class LargeTests(UploadCase):
     def test_pipe(self) -> None:

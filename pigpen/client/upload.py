@@ -25,6 +25,7 @@ from pigpen.client.writes import UNUSED, Write, retry_after, stored
 from pigpen.env import random_id
 from pigpen.errors import (
     BodyAborted,
+    CatalogFull,
     ConnectFailed,
     FileFailed,
     NoAnswer,
@@ -347,7 +348,7 @@ def _raise_if_final(error: PigpenError) -> None:
     if isinstance(error, Refused):
         status = int(str(error.facts["status"]))
         passing = status in {408, 425, 429} or (status >= 500 and status not in {501, 507})
-        if not passing:
+        if not passing or error.facts["code"] == CatalogFull.code:
             raise error
 
 
