@@ -115,7 +115,13 @@ class DestinationTests(SynchronousTestCase):
         """Names that are none are refused."""
         for value in ("/api/ann/../bob/x", "/api/ann/%2e%2e/x", "/api/ann//x"):
             self.assertRaises(BadKey, self.to, value)
-        for value in ("http:/api/ann/x", "ftp://cloud.example/api/ann/x", "x", "/api/ann/x?q", "http://["):
+        for value in (
+            "http:/api/ann/x",
+            "ftp://cloud.example/api/ann/x",
+            "x",
+            "/api/ann/x?q",
+            "http://[",
+        ):
             self.assertRaises(BadField, self.to, value)
 
 
