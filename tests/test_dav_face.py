@@ -213,6 +213,12 @@ class PrefixTests(DoorCase):
         self.expect(204, "PUT", "/x/y/c/a", b"b", If_=f"</x/y/c/a> (<{token}>)")
         self.expect(412, "PUT", "/x/y/c/a", b"b", If_=f"</c/a> (<{token}>)")
 
+    def test_dav26_root(self) -> None:
+        """The prefix without its final slash says its path as any collection does."""
+        for method in ("GET", "HEAD", "PROPFIND"):
+            self.assertEqual(self.ask(method, "/x/y").headers["Content-Location"], "/x/y/")
+            self.assertNotIn("Content-Location", self.ask(method, "/x/y/").headers)
+
     def test_dav65_above(self) -> None:
         """Above the prefix are collections that lead to it; nothing can be changed (Windows)."""
         self.expect(200, "OPTIONS", "/")

@@ -132,9 +132,9 @@ class PromiseTests(DavCase):
 class EarlyTests(DavCase):
     """DAV-24: what headers decide is said before a byte of the body is asked for."""
 
-    def early(self, status: int, path: str, length: int | None = 10, **fields: str) -> None:
-        body = SlowBody(length)
-        self.expect(status, "PUT", path, body, **fields)
+    def early(self, status: int, path: str, method: str = "PUT", **fields: str) -> None:
+        body = SlowBody(10)
+        self.expect(status, method, path, body, **fields)
         self.assertEqual(body.asked, 0)
 
     def test_dav24_refused(self) -> None:
@@ -152,6 +152,30 @@ class EarlyTests(DavCase):
         self.early(400, "/a", Content_Range="bytes 0-9/10")
         self.early(400, "/a", X_Expected_Entity_Length="11")
         self.early(400, "/a", OC_Checksum="MD5:x")
+
+    def test_dav24_xml(self) -> None:
+        """The same for methods whose body is XML."""
+        self.tree("/a", "/c/", "/locked")
+        token = self.lock("/locked")
+        self.early(403, "/c", "PROPFIND", Depth="infinity")
+        self.early(423, "/locked", "PROPPATCH")
+        self.early(423, "/locked", "LOCK")
+        self.early(412, "/a", "LOCK", If_None_Match="*")
+        self.early(409, "/no/a", "LOCK")
+        xml = "application/xml"
+        self.early(405, "/c", "MKCOL", Content_Type=xml)
+        self.early(409, "/no/a", "MKCOL", Content_Type=xml)
+        self.early(412, "/no", "MKCOL", Content_Type=xml, If_Match="*")
+        for method, path, fields in (
+            ("PROPPATCH", "/locked", {"If_": f"(<{token}>)"}),
+            ("LOCK", "/new", {}),
+            ("MKCOL", "/new", {"Content_Type": xml}),
+        ):
+            body = SlowBody(10)
+            body.push(b"<x/>")
+            body.push(b"")
+            self.assertIn(self.ask(method, path, body, **fields).status, (400, 415))
+            self.assertEqual(body.asked, 2)
 
     def test_dav25_expected_length(self) -> None:
         """The length that Finder announces decides like Content-Length."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+
 from pigpen.dav.call import Call
 from pigpen.dav.xml import XmlElement, read_xml
-from pigpen.errors import NotFound
+from pigpen.errors import Conflict, NotFound
 from pigpen.http.conditions import Validators
-from pigpen.http.namespace import NOTHING, Node, Want, check_conditions
+from pigpen.http.namespace import NOTHING, Lock, Node, Want, check_conditions
+from pigpen.http.rules import in_the_way
 
 
 async def found(call: Call, want: Want = NOTHING) -> Node:
@@ -28,11 +31,36 @@ async def found(call: Call, want: Want = NOTHING) -> Node:
     return node
 
 
-async def body_of(call: Call) -> XmlElement | None:
+async def body_of(call: Call, judge: Callable[[Call], Awaitable[object]]) -> XmlElement | None:
     """Its XML, asked for only where the header alone refuses nothing (DAV-24).
 
-    :raises BadRequest: it is none. :raises TooLarge: over 64 KiB. Else as `found`.
+    :param judge: what the header decides: for a client that waits for 100 Continue, so that it
+        sends nothing in vain.
+    :raises BadRequest: it is none. :raises TooLarge: over 64 KiB. Else as ``judge``.
     """
     if call.request.body.held_back:
-        await found(call)
+        await judge(call)
     return await read_xml(call.request.body)
+
+
+async def placed(call: Call, want: Want = NOTHING) -> Node | None:
+    """What is where the call wants to make something: None: nothing yet, but a collection for it.
+
+    :raises PreconditionFailed: its conditions do not hold. :raises Conflict: there is no parent.
+    """
+    try:
+        return await found(call, want)
+    except NotFound:
+        pass
+    try:
+        await call.namespace.stat(call.key.parent)
+    except NotFound:
+        raise Conflict(reason="the collection it would lie in does not exist") from None
+    return None
+
+
+def submits_token(call: Call, locks: Sequence[Lock]) -> bool:
+    """Whether the call sends a token of one of these locks; it counts only from its holder."""
+    field = call.when.if_field
+    submitted = frozenset[str]() if field is None else field.tokens
+    return not in_the_way(locks, submitted, call.when.principal)

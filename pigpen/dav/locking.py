@@ -6,12 +6,13 @@ import re
 
 from pigpen.dav import bodies
 from pigpen.dav.call import Call
+from pigpen.dav.finding import body_of, placed
 from pigpen.dav.multistatus import lock_answer
 from pigpen.dav.refusals import members_refusal
-from pigpen.dav.xml import XmlElement, read_xml
+from pigpen.dav.xml import XmlElement
 from pigpen.errors import BadField, BadRequest, LockConflict
 from pigpen.http.message import Headers, Request, Response
-from pigpen.http.namespace import LOCK_SECONDS, MAX_LOCK_SECONDS
+from pigpen.http.namespace import LOCK_SECONDS, MAX_LOCK_SECONDS, Want
 from pigpen.http.request_fields import deep_of
 
 _SECONDS = re.compile(r"second-([0-9]{1,30})", re.ASCII)
@@ -22,8 +23,17 @@ async def lock(call: Call) -> Response:
 
     :raises LockConflict: another is in the way.
     """
-    root = await read_xml(call.request.body)
+    root = await body_of(call, _lockable)
     return await (_refresh(call) if root is None else _take(call, root))
+
+
+async def _lockable(call: Call) -> None:
+    """:raises LockConflict: an exclusive one is in the way of any."""
+    node = await placed(call, Want(locks=True))
+    exclusive = [lock for lock in (node and node.locks) or () if lock.exclusive]
+    # a body of unknown length may turn out to be empty: a refresh
+    if exclusive and call.request.body.length:
+        raise LockConflict(roots=tuple(lock.root for lock in exclusive))
 
 
 async def _take(call: Call, root: XmlElement) -> Response:

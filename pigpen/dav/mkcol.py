@@ -7,9 +7,10 @@ from typing import Final
 from pigpen.dav import bodies
 from pigpen.dav.call import Call
 from pigpen.dav.changes import Plan, plan_of
+from pigpen.dav.finding import body_of, placed
 from pigpen.dav.multistatus import DECLARATION, xml_answer
-from pigpen.dav.xml import dav, read_xml
-from pigpen.errors import UnsupportedMediaType
+from pigpen.dav.xml import dav
+from pigpen.errors import MethodNotAllowed, UnsupportedMediaType
 from pigpen.http.body import Body
 from pigpen.http.key import Key
 from pigpen.http.message import Response
@@ -42,12 +43,18 @@ async def _properties(call: Call) -> Changes:
     if sent_type not in _TYPES:
         await _refuse_any(body)
         return ()
-    root = await read_xml(body)
+    root = await body_of(call, _makeable)
     if root is None:
         return ()
     if root.tag != dav("mkcol"):
         raise _unsupported()
     return bodies.mkcol(root)
+
+
+async def _makeable(call: Call) -> None:
+    """:raises MethodNotAllowed: something is there."""
+    if await placed(call) is not None:
+        raise MethodNotAllowed(method="MKCOL", allow="")
 
 
 async def _refuse_any(body: Body) -> None:

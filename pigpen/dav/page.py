@@ -30,7 +30,7 @@ BLOCK_BYTES: Final = 32 * 1024
 async def directory_page(call: Call, collection: Node) -> Response:
     """:raises PigpenError: the collection cannot be read: then nothing was sent yet."""
     headers = _headers()
-    if not call.key.collection:  # DAV-26
+    if not call.request.key.collection:  # DAV-26
         headers["Content-Location"] = call.href(collection.key)
     if call.request.method == "HEAD":
         return Response(200, headers)

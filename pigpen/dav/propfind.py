@@ -15,7 +15,7 @@ from pigpen.dav.multistatus import MULTISTATUS, MULTISTATUS_END, xml_answer
 from pigpen.errors import BadField, Forbidden
 from pigpen.http.body import BaseBody, Body, BytesBody
 from pigpen.http.message import Headers, Response
-from pigpen.http.namespace import Ability, Node, Quota
+from pigpen.http.namespace import NOTHING, Ability, Node, Quota, Want
 
 #: an answer is sent in pieces of about this size, each made when it is asked for
 BLOCK_BYTES: Final = 32 * 1024
@@ -35,16 +35,14 @@ async def propfind(call: Call) -> Response:
     :raises BadRequest: the body or Depth makes no sense.
     """
     depth = _depth(call)
-    asked = bodies.propfind(await body_of(call))
+    asked = bodies.propfind(await body_of(call, _listable))
     want = want_of(call, asked)
-    node = await found(call, want)
+    node = await _listable(call, want)
     listed = node.is_collection and depth != "0"
     deep = listed and depth == "infinity"
-    if deep and not _allows_infinity(call):
-        raise InfiniteDepth
     entry = entry_of(call, asked, await _quota(call, node, asked))
     headers = Headers()
-    if node.is_collection and not call.key.collection:
+    if node.is_collection and not call.request.key.collection:
         headers["Content-Location"] = call.href(node.key)  # DAV-26
     if not listed:
         return xml_answer(207, MULTISTATUS + entry(node) + MULTISTATUS_END, headers)
@@ -60,8 +58,13 @@ def _depth(call: Call) -> str:
     return depth
 
 
-def _allows_infinity(call: Call) -> bool:
-    return call.settings.infinity and Ability.SUBTREE in call.namespace.abilities
+async def _listable(call: Call, want: Want = NOTHING) -> Node:
+    """As `found`. :raises InfiniteDepth: all that lies below is asked for in vain."""
+    node = await found(call, want)
+    allowed = call.settings.infinity and Ability.SUBTREE in call.namespace.abilities
+    if node.is_collection and not allowed and _depth(call) == "infinity":
+        raise InfiniteDepth
+    return node
 
 
 async def _quota(call: Call, node: Node, asked: Asked) -> Quota | None:

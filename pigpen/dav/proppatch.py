@@ -5,10 +5,11 @@ from __future__ import annotations
 from pigpen.dav import bodies
 from pigpen.dav.call import Call
 from pigpen.dav.changes import Failure, plan_of
-from pigpen.dav.finding import body_of, found
+from pigpen.dav.finding import body_of, found, submits_token
 from pigpen.dav.multistatus import MULTISTATUS, MULTISTATUS_END, escape, xml_answer
-from pigpen.errors import InsufficientStorage
+from pigpen.errors import InsufficientStorage, Locked
 from pigpen.http.message import Response
+from pigpen.http.namespace import Ability, Want
 
 
 async def proppatch(call: Call) -> Response:
@@ -17,7 +18,7 @@ async def proppatch(call: Call) -> Response:
     :raises NotFound: nothing there. :raises Locked: a token is missing.
     :raises BadRequest: the body makes no sense.
     """
-    changes = bodies.propertyupdate(await body_of(call))
+    changes = bodies.propertyupdate(await body_of(call, _changeable))
     plan = plan_of(changes, call.namespace.abilities)
     if plan.failures:
         await found(call)
@@ -30,3 +31,11 @@ async def proppatch(call: Call) -> Response:
     href = escape(call.href(call.key))
     response = f"<D:response><D:href>{href}</D:href>{plan.propstats()}</D:response>"
     return xml_answer(207, MULTISTATUS + response + MULTISTATUS_END)
+
+
+async def _changeable(call: Call) -> None:
+    """:raises NotFound: :raises Locked: a token is missing."""
+    node = await found(call, Want(locks=Ability.LOCKS in call.namespace.abilities))
+    locks = node.locks or ()
+    if not submits_token(call, locks):
+        raise Locked(roots=tuple(lock.root for lock in locks))
