@@ -14,7 +14,7 @@ TEST_STAMP := $(VENV)/.installed-test
 DEV_STAMP  := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test lint types format check bench bench-quick dist clean
+.PHONY: help run install test dav lint types format check bench bench-quick dist clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ install: $(RUN_STAMP) ## install into .venv only
 
 test: $(TEST_STAMP) ## install, and run all tests (TESTS=tests.test_config for some)
 	$(BIN)/python -b -m twisted.trial --random=0 $(TESTS)
+
+dav: $(TEST_STAMP) ## WebDAV alone: its tests, other people's clients, its figures beside Apache
+	$(BIN)/python -b -m twisted.trial --random=0 \
+	  $(subst /,.,$(basename $(wildcard tests/test_dav_*.py tests/functional/test_webdav_*.py)))
+	$(BIN)/python -m benchmarks --only dav,face
 
 lint: $(DEV_STAMP) ## style: ruff
 	$(BIN)/ruff check $(SOURCE)

@@ -1,4 +1,5 @@
-"""The remote namespace does what every namespace does, over a whole simulated cloud (DAV-8)."""
+"""The remote namespace does what every namespace does, over a whole simulated cloud (DAV-6,
+DAV-8)."""
 
 from __future__ import annotations
 

@@ -69,6 +69,15 @@ class LocksCase(RulesCase):
         return tuple(str(root) for root in error.facts["roots"])
 
 
+class CostTests(LocksCase):
+    def test_by_index(self) -> None:
+        """Whether a node is locked is looked up along its path, not among all locks (DAV-142)."""
+        plan = str(self.tx.all(f"EXPLAIN QUERY PLAN {locks._COVERING}", 1, 0))
+        self.assertRegex(plan, r"SEARCH l USING INDEX \w+ \(node_id=\?")
+        self.assertNotIn("SCAN l ", plan)
+        self.assertNotIn("SCAN n", plan)
+
+
 class NeedTokenTests(LocksCase):
     def test_object(self) -> None:
         """PUT, PROPPATCH, DELETE, MOVE and being written over need the token; reading does not."""

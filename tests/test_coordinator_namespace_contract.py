@@ -1,4 +1,4 @@
-"""The catalog is a namespace like every other (DAV-8), before a host in a simulated world."""
+"""The catalog is a namespace like every other (DAV-5, 8), before a host in a simulated world."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""PROPFIND: what clients learn of names, how much at a time, and what it may cost."""
+"""PROPFIND: what clients learn of names, how much at a time, and what it may cost (DAV-16, DAV-27,
+DAV-28, DAV-50)."""
 
 from __future__ import annotations
 
@@ -132,7 +133,7 @@ class LivePropertyTests(PropfindCase):
         self.assertEqual(stat.found, {"{urn:schemas-microsoft-com:}Win32LastModifiedTime": DATE})
 
     def test_quota(self) -> None:
-        """Free space is told of folders, if it is asked for, with one question for all."""
+        """Free space is told of folders, if it is asked for, with one question for all (DAV-51)."""
         shelf = Shelf(folder("d/"), folder("d/e/"), file("d/f"))
         asked = props("quota-used-bytes", "quota-available-bytes")
         self.assertEqual(
@@ -166,7 +167,7 @@ class DeadPropertyTests(PropfindCase):
         self.assertEqual(shelf.wants, [Want(properties=True)])
 
     def test_only_what_is_asked(self) -> None:
-        """A listing of sizes and times looks up neither properties nor locks (DAV-140)."""
+        """A listing of sizes and times looks up neither properties nor locks (DAV-2, DAV-140)."""
         shelf = Shelf(folder("d/"), file("d/a"))
         self.stats(shelf, "d/", props("getcontentlength", "getlastmodified", "resourcetype"))
         self.assertEqual(shelf.wants, [Want(), Want()])

@@ -204,8 +204,23 @@ class GatewayTests(GatewayCase):
         self.ask("PUT", "/x", BIG)
         answer, _ = self.ask("GET", "/x", User_Agent="rclone/v1.60")
         self.assertEqual(answer.status, 307)
-        self.assertEqual(self.cloud.ask("GET", answer.headers["Location"], key="").data, BIG)
-        self.assertEqual(self.ask("GET", "/x", User_Agent="cadaver")[1], BIG)
+        there = self.cloud.ask("GET", answer.headers["Location"], key="")
+        self.assertEqual(there.data, BIG)
+        here, data = self.ask("GET", "/x", User_Agent="cadaver")
+        self.assertEqual(data, BIG)
+        for name in ("ETag", "Last-Modified", "Content-Type", "Accept-Ranges"):
+            self.assertEqual(there.headers[name], here.headers[name])
+
+    def test_redirect_with_a_login(self) -> None:
+        """What a program sends along, such as its login, is not looked at there (DAV-82)."""
+        self.make(redirect=True)
+        self.ask("PUT", "/x", BIG)
+        for authorization in (basic("eve", "secret"), 'Digest username="eve"', "Bearer pp_other"):
+            answer, _ = self.ask("GET", "/x", User_Agent="gvfs/1.50")
+            url = answer.headers["Location"]
+            fields = {"Authorization": authorization, "Range": "bytes=5-9"}
+            there = self.cloud.ask("GET", url, key="", **fields)
+            self.assertEqual((there.status, there.data), (206, BIG[5:10]))
 
     def test_trusted(self) -> None:
         """~/.pigpen may silence a warning about the access key; it opens no port to the world."""
