@@ -1,4 +1,7 @@
-"""HttpClient: the one HTTP/1.1 client of all parts, over treq and Twisted's Agent."""
+"""HttpClient: the one HTTP/1.1 client of all parts.
+
+What streams up goes by an `Exchange`, over treq and Twisted's Agent; all else is a call (`Calls`).
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,12 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.web.http_headers import Headers as TwistedHeaders
-
 from pigpen.env import Env
-from pigpen.errors import BadField, ConnectFailed, ConnectionLost
+from pigpen.errors import BadField, ConnectFailed
 from pigpen.http.body import Body, BytesBody
 from pigpen.http.message import Headers, Response
 from pigpen.web.connections import Origin, Trust
-from pigpen.web.exchange import QUEUED, ClientLimits, Exchange, Order, Shared
+from pigpen.web.exchange import ClientLimits, Exchange, Order, Shared
 
 if TYPE_CHECKING:
     from pigpen.web.calls import Calls
@@ -24,11 +24,15 @@ __all__ = ["ClientLimits", "HttpClient"]
 # RFC 9110 5.5: visible ASCII, spaces, tabs, and bytes above; never what could split a field
 _VALUE = re.compile("[\t\x20-\x7e\x80-\xff]*")
 _NAME = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_URL = re.compile("[!-~]+")
 #: what the connection is about is ours to say
 _OURS = frozenset(
     ["connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te",
      "trailer", "transfer-encoding", "upgrade"]
 )  # fmt: skip
+
+#: of a body that is sent in one piece with its head, if it is in memory
+MAX_CALL_BYTES = 64 * 1024
 
 _DEFAULT_LIMITS = ClientLimits()
 
@@ -49,7 +53,6 @@ class HttpClient:
         self._shared = Shared(env, limits, Trust(trust_root))
         self._calls: Calls | None = None
         self._running: dict[Exchange, None] = {}
-        self._calling: dict[Deferred[Response], None] = {}
         self._closed = False
 
     async def request(
@@ -84,36 +87,33 @@ class HttpClient:
         if self._closed:
             raise ConnectFailed(peer=_peer(url), reason="this client is closed")
         limits = self._limits if limits is None else limits
-        origin, fields = _origin(url, pin), _outgoing(headers)
+        origin, target = _taken_apart(url, pin)
+        fields = _outgoing(headers)
         sent = None if body is None or body.length == 0 else body
-        order = Order(method, url, origin, fields, sent, limits, deadline, repeatable)
-        if repeatable and isinstance(body, BytesBody) and _is_plain(order):
-            return await self._call(order, body.data)
+        order = Order(method, url, origin, target, fields, sent, limits, deadline, repeatable)
+        if sent is None:
+            return await self._kept_calls().call(order, b"")
+        if isinstance(sent, BytesBody) and len(sent.data) <= MAX_CALL_BYTES:
+            return await self._kept_calls().call(order, sent.data)
         exchange = Exchange(self._shared, order, self._ended)
         self._running[exchange] = None
         return await exchange.run()
 
-    async def _call(self, order: Order, data: bytes) -> Response:
+    @property
+    def busy(self) -> int:
+        """Requests that are under way; until the end of the answer's body."""
+        return len(self._running) + (0 if self._calls is None else self._calls.busy)
+
+    def _kept_calls(self) -> Calls:
         if self._calls is None:
-            from pigpen.web.calls import Calls  # most command lines do without
+            from pigpen.web.calls import Calls  # not before it is needed
 
             self._calls = Calls(self._shared, self._limits)
-        calling = Deferred.fromCoroutine(self._calls.call(order, data))
-        self._calling[calling] = None
-        try:
-            return await calling
-        except CancelledError:
-            if self._closed:  # not by who waits for it
-                raise ConnectionLost(peer=order.origin.peer, phase=QUEUED) from None
-            raise
-        finally:
-            del self._calling[calling]
+        return self._calls
 
     async def close(self) -> None:
         """Cut what is running, close all connections; returns when they are gone."""
         self._closed = True
-        for calling in list(self._calling):
-            calling.cancel()
         if self._calls is not None:
             await self._calls.close()
         for exchange in list(self._running):
@@ -124,13 +124,14 @@ class HttpClient:
         del self._running[exchange]
 
 
-def _origin(url: str, pin: str | None) -> Origin:
+def _taken_apart(url: str, pin: str | None) -> tuple[Origin, str]:
+    """:return: where a request goes, and the path and query it asks for there."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise ConnectFailed(peer=_peer(url), reason="this is no URL") from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not url.isascii():
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _URL.fullmatch(url):
         raise ConnectFailed(peer=_peer(url), reason="this is no http or https URL")
     if parts.username is not None or parts.password is not None:
         raise ConnectFailed(peer=parts.hostname, reason="credentials do not belong into a URL")
@@ -139,13 +140,10 @@ def _origin(url: str, pin: str | None) -> Origin:
         raise ConnectFailed(peer=parts.hostname, reason="only an https peer can show a key")
     if port is None:
         port = 443 if secure else 80
-    return Origin(secure, parts.hostname, port, pin)
-
-
-def _is_plain(order: Order) -> bool:
-    """A request that `Calls` can make."""
-    rest = order.url.partition("://")[2]
-    return not order.origin.secure and "/" in rest and "?" not in rest.partition("/")[0]
+    target = url.partition("://")[2].partition("#")[0][len(parts.netloc) :]
+    if not target.startswith("/"):
+        target = "/" + target
+    return Origin(secure, parts.hostname, port, pin), target
 
 
 def _peer(url: str) -> str:
@@ -154,16 +152,18 @@ def _peer(url: str) -> str:
     return authority.rpartition("@")[2] or "a server"
 
 
-def _outgoing(headers: Headers | None) -> TwistedHeaders:
+def _outgoing(headers: Headers | None) -> list[tuple[bytes, bytes]]:
     """:raises BadField: a field could be taken for more than one."""
-    outgoing = TwistedHeaders()
-    if headers is not None:
-        for name, value in headers.items():
-            if name.lower() in _OURS:
-                continue
-            if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-                raise BadField(field=repr(name), reason="it holds a character that is not allowed")
-            outgoing.addRawHeader(name.encode("ascii"), value.encode("latin-1"))
-    if not outgoing.hasHeader(b"User-Agent"):
-        outgoing.addRawHeader(b"User-Agent", b"pigpen")
+    outgoing: list[tuple[bytes, bytes]] = []
+    named = False
+    for name, value in () if headers is None else headers.items():
+        lower = name.lower()
+        if lower in _OURS:
+            continue
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise BadField(field=repr(name), reason="it holds a character that is not allowed")
+        named = named or lower == "user-agent"
+        outgoing.append((name.encode("ascii"), value.encode("latin-1")))
+    if not named:
+        outgoing.append((b"User-Agent", b"pigpen"))
     return outgoing

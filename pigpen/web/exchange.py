@@ -90,12 +90,13 @@ class ClientLimits:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What an exchange is to do. ``repeatable``: see `HttpClient.request`."""
+    """What is to be sent. ``target``: path and query. ``repeatable``: see `HttpClient.request`."""
 
     method: str
     url: str
     origin: Origin
-    headers: TwistedHeaders
+    target: str
+    fields: list[tuple[bytes, bytes]]
     body: Body | None
     limits: ClientLimits
     deadline: float | None
@@ -132,6 +133,9 @@ class Exchange:
         """:param on_end: called once, when the connection is given back or cut."""
         self._shared = shared
         self._order = order
+        self._fields = TwistedHeaders()
+        for name, value in order.fields:
+            self._fields.addRawHeader(name, value)
         self._on_end: Callable[[Exchange], None] | None = on_end
         self._watch = Watch(shared.env.clock, order.deadline, self._late)
         self._connector = Connector(shared.env, order.origin, shared.trust, self._connected)
@@ -193,7 +197,7 @@ class Exchange:
             order.method,
             # treq cannot read an IPv6 address; the agent below takes the URL from the order
             "http://ipv6.invalid/" if ":" in order.origin.host else order.url,
-            headers=order.headers,
+            headers=self._fields,
             data=self._producer,
             allow_redirects=False,
             unbuffered=True,
@@ -218,7 +222,7 @@ class Exchange:
         clock, pool = self._shared.env.clock, self._shared.pool
         agent: IAgent = Agent.usingEndpointFactory(clock, self, pool)  # type: ignore[no-untyped-call]
         answer: Deferred[IResponse] = agent.request(
-            method, _kept_whole(self._order.url), self._order.headers, bodyProducer
+            method, _kept_whole(self._order.url), self._fields, bodyProducer
         )
         return answer.addCallback(self._keep)
 
@@ -311,7 +315,7 @@ class Exchange:
             cause: Exception = reasons[0]  # what the request's body raised
             return cause
         if self._watch.phase == CONNECTING:
-            return _not_connected(self._order.origin.peer, reasons[0])
+            return not_connected(self._order.origin.peer, reasons[0])
         if not any(isinstance(reason, (ConnectionClosed, RequestNotSent)) for reason in reasons):
             return BadAnswer(peer=self._order.origin.peer, reason="it is not HTTP/1.1")
         return self.lost()
@@ -337,7 +341,8 @@ def _headers(answer: Any, method: str) -> Headers:
     return headers
 
 
-def _not_connected(peer: str, error: Exception) -> PigpenError:
+def not_connected(peer: str, error: Exception) -> PigpenError:
+    """What a failed attempt to connect is to users. :param error: one of FAILED."""
     if isinstance(error, Untrusted):
         return error
     if isinstance(error, (CertificateError, VerificationError)):
@@ -345,10 +350,10 @@ def _not_connected(peer: str, error: Exception) -> PigpenError:
     if isinstance(error, TLSError) and "certificate verify failed" in str(error):
         reason = "its certificate is not valid: it expired, or no authority known here signed it"
         return Untrusted(peer=peer, reason=reason)
-    return ConnectFailed(peer=peer, reason=why(error))
+    return ConnectFailed(peer=peer, reason=_why(error))
 
 
-def why(error: Exception) -> str:
+def _why(error: Exception) -> str:
     """One line of what a lower layer says."""
     if isinstance(error, DNSLookupError):
         return "its name has no address"

@@ -30,6 +30,11 @@ class Watch:
         self._call: IDelayedCall | None = None
         self.phase = ""
 
+    def begin(self, deadline: float | None) -> None:
+        """Another exchange begins: the same watch may serve all of a connection."""
+        self._deadline = deadline
+        self._start = self._clock.seconds()
+
     def expect(self, phase: str, seconds: float) -> None:
         """The peer has `seconds` from now on; each `progress` gives it as many again."""
         self.phase = phase
