@@ -45,6 +45,14 @@ class RequestTests(SynchronousTestCase):
         self.assertFalse(request.secure)
         self.assertTrue(request.http11)
 
+    def test_target_beyond_ascii(self) -> None:
+        """Who types an umlaut into an address for curl is told what to write instead."""
+        transport = Server(Recorder()).connect()
+        transport.send("GET /\xfc HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        [(status, _, body)] = responses(bytes(transport.written))
+        self.assertEqual(status, 400)
+        self.assertIn(b"%XX", body)
+
     def test_hop_by_hop_is_dropped(self) -> None:
         """What concerns the connection, or is named in Connection, goes no further; Authorization
         and Host cannot be taken away."""

@@ -87,6 +87,8 @@ class HeadReader:
             self._parser = httptools.HttpRequestParser(self)
         except httptools.HttpParserInvalidMethodError:
             raise NotBuilt(reason="its first word is no method that is known") from None
+        except httptools.HttpParserInvalidURLError:
+            raise BadRequest(reason="its target must be ASCII: write all else as %XX") from None
         except httptools.HttpParserError:
             raise BadRequest(reason="it is not well-formed HTTP/1.1") from None
 
