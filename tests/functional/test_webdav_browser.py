@@ -205,7 +205,7 @@ class UploadTests(BrowserCase):
         self.open()
         self.browser.command("Network.emulateNetworkConditions", **slow)
         self.browser.choose("#files", *(Path(self.file(n, bytes(2_000_000))) for n in "ab"))
-        moved = "return document.querySelector('#uploads li progress').value > 0"
+        moved = "return (document.querySelector('#uploads li progress')?.value ?? 0) > 0"
         when(lambda: self.browser.run(moved), "progress")
         self.browser.click("#uploads li button")
         when(lambda: "Cancelled" in self.browser.texts("#uploads .words"), "the cancellation")
