@@ -197,6 +197,18 @@ class WantTests(RulesCase):
         self.assertEqual(page.next, page.lines[-1].name)
         self.assertEqual(len(list_page(self.tx, self.me, key("many")).lines), 60)
 
+    def test_pages_below_large_locks(self) -> None:
+        """A lock on a collection is told with each member: fewer come at once for that too."""
+        for number in range(60):
+            self.put(f"d/{number:02}")
+        wish = LockWish(owner=f"<o>{'x' * 60_000}</o>")
+        locking.lock(self.tx, self.me, key("d"), wish, When())
+        want = parse_want("locks")
+        page = list_page(self.tx, self.me, key("d"), want=want)
+        self.assertLess(len(page.lines), 30)
+        rest = list_page(self.tx, self.me, key("d"), want=want, after=page.next or "")
+        self.assertEqual(rest.lines[0].name, f"{len(page.lines):02}")
+
     def test_wrong(self) -> None:
         """What nobody knows is refused, not left out."""
         for text in ("x", "properties,", "properties locks", "properties,names"):

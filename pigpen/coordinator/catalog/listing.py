@@ -109,11 +109,15 @@ def relative_name(node: SharedNode, skip: int) -> str:
 
 
 class _Level(msgspec.Struct):
-    """A collection on the way down: the members still to come, and what covers all of them."""
+    """A collection on the way down: the members still to come, and what covers all of them.
+
+    ``lock_bytes``: of the owners of these locks, which each member's line repeats.
+    """
 
     names: tuple[str, ...]
     rows: Iterator[Row]
     locks: tuple[Lock, ...]
+    lock_bytes: int
 
 
 class _Walk:
@@ -149,7 +153,8 @@ class _Walk:
 
     def _level(self, collection_id: int, names: tuple[str, ...], after: bytes) -> _Level:
         rows = self._tx.each(self._members, collection_id, after, *self._moment)
-        return _Level(names, rows, self._extras.infinite(collection_id))
+        locks = self._extras.infinite(collection_id)
+        return _Level(names, rows, locks, sum(len(lock.owner) for lock in locks))
 
     def _node(self, key: Key, row: Row, level: _Level) -> SharedNode:
         _, _, blob_id, modified, created, length, content_type, sha256, same, _, _ = row
@@ -157,7 +162,7 @@ class _Walk:
         found: Found = (None, None)
         if extras != _NO_EXTRAS:
             found = self._extras.of_row(extras, key, level.locks)
-            self.size += sum(len(one) for one in extras if one is not None)
+            self.size += level.lock_bytes + sum(len(one) for one in extras if one is not None)
         if blob_id is None:
             return SharedNode(key, modified, created, 0, None, "", None, False, *found)
         etag = blob_etag(blob_id)
