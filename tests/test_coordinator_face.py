@@ -32,7 +32,7 @@ from pigpen.errors import (
     Unavailable,
 )
 from pigpen.http import wire
-from pigpen.http.answers import json_answer
+from pigpen.http.answers import BASIC, json_answer
 from pigpen.http.body import Body, BytesBody, StreamBody, read_all
 from pigpen.http.conditions import Conditions
 from pigpen.http.key import Key
@@ -129,7 +129,11 @@ class AdmissionTests(FaceCase):
         self.refused(Unauthorized, f"Bearer {self.cloud.key[:-1]}!")
         request = self.request()
         del request.headers["Authorization"]
-        self.assertRaises(Unauthorized, self.run_, self.cloud.coordinator.admission.admit(request))
+        error = self.assertRaises(
+            Unauthorized, self.run_, self.cloud.coordinator.admission.admit(request)
+        )
+        # WebDAV clients know no Bearer
+        self.assertEqual(error.facts["challenges"], (BASIC,))
 
     def test_throttled(self) -> None:
         """Guessing ends in 429."""

@@ -13,14 +13,14 @@ from ipaddress import ip_address
 from typing import Final, Protocol
 
 from pigpen.dav.digest import Digest, Verdict, parse_answer
-from pigpen.dav.users import REALM, Users
+from pigpen.dav.users import Users
 from pigpen.env import Env
 from pigpen.errors import BadRequest, Unauthorized
+from pigpen.http.answers import BASIC
 from pigpen.http.message import Request
 from pigpen.http.namespace import Admission, Namespace, Visit
 from pigpen.web.throttle import Throttle
 
-BASIC: Final = f'Basic realm="{REALM}", charset="UTF-8"'
 #: longer than any login, key and Digest answer
 MAX_LENGTH: Final = 8192
 

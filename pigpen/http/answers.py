@@ -15,8 +15,9 @@ T = TypeVar("T")
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+BASIC = 'Basic realm="pigpen", charset="UTF-8"'
 #: how an access key may be shown
-KEY_CHALLENGES = ('Bearer realm="pigpen"', 'Basic realm="pigpen", charset="UTF-8"')
+KEY_CHALLENGES = ('Bearer realm="pigpen"', BASIC)
 
 
 def json_answer(status: int, value: object, headers: Headers | None = None) -> Response:

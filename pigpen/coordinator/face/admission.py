@@ -8,6 +8,7 @@ from pigpen.coordinator.credentials import parse_authorization
 from pigpen.coordinator.face.namespace import CatalogNamespace
 from pigpen.coordinator.face.tools import FaceTools
 from pigpen.errors import Unauthorized
+from pigpen.http.answers import BASIC
 from pigpen.http.message import Request
 from pigpen.http.namespace import Admission, Visit
 
@@ -30,9 +31,16 @@ class CatalogAdmission:
         :raises Forbidden: a page of another server asks."""
         login = self._known_login(request)
         if login is None:
-            login = await self._tools.entrance.read(request, None, _login)
+            login = await self._ask(request)
             self._remember(request, login)
         return Visit(CatalogNamespace(self._tools, request, login), login)
+
+    async def _ask(self, request: Request) -> str:
+        try:
+            return await self._tools.entrance.read(request, None, _login)
+        except Unauthorized:
+            # a Bearer is taken too, but no WebDAV client knows what to do when asked for one
+            raise Unauthorized(challenges=(BASIC,)) from None
 
     def _known_login(self, request: Request) -> str | None:
         try:
