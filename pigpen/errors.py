@@ -201,8 +201,8 @@ class DigestMismatch(PigpenError):
 
 
 class Locked(PigpenError):
-    """This is locked: wait until the lock ends, or look who has it with `pigpen locks`; programs send
-    the lock token in an If field."""
+    """This is locked: wait until the lock ends, or see with `pigpen locks` who has it; programs
+    send the lock token in an If field."""
 
     # fact ``roots``: the keys where the locks were taken
     status = 423
