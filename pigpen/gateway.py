@@ -25,7 +25,7 @@ from pigpen.config import (
 )
 from pigpen.dav.admission import KeyAdmission, OpenAdmission, UserAdmission
 from pigpen.dav.face import WebDav
-from pigpen.dav.hosts import OwnNames, OwnNamesOnly
+from pigpen.dav.own_names import OwnNames, OwnNamesOnly
 from pigpen.dav.settings import REDIRECTED_AGENTS, DavSettings
 from pigpen.dav.users import MAX_FILE_BYTES, parse_users
 from pigpen.env import Env

@@ -242,7 +242,7 @@ def make_coordinator(env: Env, config: CoordinatorConfig, fatal: Fatal) -> Redir
 def _dav(env: Env, coordinator: Coordinator, config: CoordinatorConfig) -> Handler:
     """WebDAV below /dav/, for whoever has an access key; above it only the way there (DAV-65)."""
     from pigpen.dav.face import WebDav
-    from pigpen.dav.hosts import OwnNames, OwnNamesOnly
+    from pigpen.dav.own_names import OwnNames, OwnNamesOnly
     from pigpen.dav.settings import REDIRECTED_AGENTS, DavSettings
 
     public = urlsplit(config.public_url or "").netloc.lower()

@@ -12,7 +12,7 @@ from typing import Any
 import lxml.html
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.dav.above import AbovePrefix
+from pigpen.dav.above_prefix import AbovePrefix
 from pigpen.dav.page import directory_page
 from pigpen.dav.page_assets import page_assets
 from pigpen.dav.settings import DavSettings

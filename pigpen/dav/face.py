@@ -11,20 +11,20 @@ from typing import Final
 
 import msgspec
 
-from pigpen.dav.above import AbovePrefix
+from pigpen.dav.above_prefix import AbovePrefix
 from pigpen.dav.call import Call
-from pigpen.dav.locking import lock, unlock
-from pigpen.dav.members import delete
+from pigpen.dav.copy_move import copy, move
+from pigpen.dav.delete import delete
+from pigpen.dav.get import get, head
+from pigpen.dav.lock import lock, unlock
 from pigpen.dav.mkcol import mkcol
 from pigpen.dav.options import METHODS, options, possible
 from pigpen.dav.propfind import propfind
 from pigpen.dav.proppatch import proppatch
-from pigpen.dav.reading import get, head
+from pigpen.dav.put import put
 from pigpen.dav.refusals import refusal
 from pigpen.dav.settings import DavSettings
 from pigpen.dav.targets import key_below, when_of
-from pigpen.dav.transfers import copy, move
-from pigpen.dav.writing import put
 from pigpen.env import Env
 from pigpen.errors import MethodNotAllowed, NotBuilt, PigpenError
 from pigpen.http.key import Key

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from pigpen.dav import bodies
+from pigpen.dav import xml_bodies
 from pigpen.dav.call import Call
-from pigpen.dav.changes import Plan, plan_of
-from pigpen.dav.finding import body_of, placed
 from pigpen.dav.multistatus import DECLARATION, xml_answer
+from pigpen.dav.preconditions import body_of, placed
+from pigpen.dav.property_changes import Plan, plan_of
 from pigpen.dav.xml import dav
 from pigpen.errors import MethodNotAllowed, UnsupportedMediaType
 from pigpen.http.body import Body
@@ -48,7 +48,7 @@ async def _properties(call: Call) -> Changes:
         return ()
     if root.tag != dav("mkcol"):
         raise _unsupported()
-    return bodies.mkcol(root)
+    return xml_bodies.mkcol(root)
 
 
 async def _makeable(call: Call) -> None:

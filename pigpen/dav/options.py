@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Final
 
-from pigpen.dav.above import AbovePrefix
+from pigpen.dav.above_prefix import AbovePrefix
 from pigpen.errors import NoAnswer, TooManyRequests, Unauthorized, Unavailable
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.namespace import Ability, Admission, Namespace

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from pigpen.config import format_size
 from pigpen.dav.page_order import FIELDS, MAX_SORTED_ENTRIES, Order
-from pigpen.dav.presenting import kind_of
+from pigpen.dav.presentation import kind_of
 from pigpen.http.key import Key
 from pigpen.http.namespace import Node
 

@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from pigpen.dav import bodies, live
-from pigpen.dav.bodies import Asked
+from pigpen.dav import live_properties, xml_bodies
 from pigpen.dav.call import Call
-from pigpen.dav.entries import Entry, entry_of, want_of
-from pigpen.dav.finding import body_of, found
 from pigpen.dav.multistatus import MULTISTATUS, MULTISTATUS_END, xml_answer
+from pigpen.dav.preconditions import body_of, found
+from pigpen.dav.propfind_entries import Entry, entry_of, want_of
+from pigpen.dav.xml_bodies import Asked
 from pigpen.errors import BadField, Forbidden
 from pigpen.http.body import BaseBody, Body, BytesBody
 from pigpen.http.message import Headers, Response
@@ -35,7 +35,7 @@ async def propfind(call: Call) -> Response:
     :raises BadRequest: the body or Depth makes no sense.
     """
     depth = _depth(call)
-    asked = bodies.propfind(await body_of(call, _listable))
+    asked = xml_bodies.propfind(await body_of(call, _listable))
     want = want_of(call, asked)
     node = await _listable(call, want)
     listed = node.is_collection and depth != "0"
@@ -69,7 +69,7 @@ async def _listable(call: Call, want: Want = NOTHING) -> Node:
 
 async def _quota(call: Call, node: Node, asked: Asked) -> Quota | None:
     """One for the whole answer, and only if it is named (DAV-51)."""
-    if live.QUOTAS.isdisjoint(asked.names) or not node.is_collection:
+    if live_properties.QUOTAS.isdisjoint(asked.names) or not node.is_collection:
         return None
     if Ability.QUOTA not in call.namespace.abilities:
         return None

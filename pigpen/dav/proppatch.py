@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pigpen.dav import bodies
+from pigpen.dav import xml_bodies
 from pigpen.dav.call import Call
-from pigpen.dav.changes import Failure, plan_of
-from pigpen.dav.finding import body_of, found, submits_token
 from pigpen.dav.multistatus import MULTISTATUS, MULTISTATUS_END, escape, xml_answer
+from pigpen.dav.preconditions import body_of, found, submits_token
+from pigpen.dav.property_changes import Failure, plan_of
 from pigpen.errors import InsufficientStorage, Locked
 from pigpen.http.message import Response
 from pigpen.http.namespace import Ability, Want
@@ -18,7 +18,7 @@ async def proppatch(call: Call) -> Response:
     :raises NotFound: nothing there. :raises Locked: a token is missing.
     :raises BadRequest: the body makes no sense.
     """
-    changes = bodies.propertyupdate(await body_of(call, _changeable))
+    changes = xml_bodies.propertyupdate(await body_of(call, _changeable))
     plan = plan_of(changes, call.namespace.abilities)
     if plan.failures:
         await found(call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.dav.hosts import OwnNames, OwnNamesOnly
+from pigpen.dav.own_names import OwnNames, OwnNamesOnly
 from pigpen.errors import Forbidden, Misdirected, PigpenError
 from pigpen.http.key import Key
 from pigpen.http.message import Caller, Headers, Request, Response

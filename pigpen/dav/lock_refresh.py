@@ -1,4 +1,4 @@
-"""Locks that a long PUT uses do not end while it lasts (DAV-45)."""
+"""Lock refresh: locks that a long PUT uses do not end while it lasts (DAV-45)."""
 
 from __future__ import annotations
 

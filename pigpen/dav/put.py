@@ -6,8 +6,8 @@ import mimetypes
 from typing import Final
 
 from pigpen.dav.call import Call
-from pigpen.dav.keeping import kept_locked
-from pigpen.dav.promises import checked, promises_of
+from pigpen.dav.integrity import checked, announced_of
+from pigpen.dav.lock_refresh import kept_locked
 from pigpen.http.fields import format_date
 from pigpen.http.message import Headers, Response
 from pigpen.http.namespace import Ability, WriteMeta, Written
@@ -41,15 +41,15 @@ async def put(call: Call) -> Response:
     """
     request = call.request
     refuse_content_range(request)
-    promises = promises_of(request)
+    announced = announced_of(request)
     meta = WriteMeta(
         content_type=sent_content_type(request) or type_by_name(call.key.name),
-        length=promises.length,
-        sha256=promises.sha256,
+        length=announced.length,
+        sha256=announced.sha256,
         modified=modified_of(request),
     )
     async with kept_locked(call):
-        body = checked(request.body, promises)
+        body = checked(request.body, announced)
         written = await call.namespace.write(call.key, body, meta, call.when)
     return _answer(call, meta, written)
 

@@ -1,4 +1,4 @@
-"""What a PUT says of its body before it comes, and the body held to it (DAV-25).
+"""Integrity: the length and digests a PUT announces, and the body held to them (DAV-25).
 
 Repr-Digest, Content-Digest    sha-256                                      RFC 9530
 Content-MD5                    base64                                       RFC 1864
@@ -28,7 +28,7 @@ _HEX = re.compile(r"([0-9a-f]{2})+", re.ASCII | re.IGNORECASE)
 _SIZES: Final = {"sha256": 32, "sha1": 20, "md5": 16, "adler32": 4}
 
 
-class Promises(msgspec.Struct, frozen=True):
+class Announced(msgspec.Struct, frozen=True):
     """``length``: in bytes, None: unknown. ``sha256``: the namespace verifies it. ``others``:
     further digests by name, for `CheckedBody`."""
 
@@ -37,7 +37,7 @@ class Promises(msgspec.Struct, frozen=True):
     others: dict[str, bytes]
 
 
-def promises_of(request: Request) -> Promises:
+def announced_of(request: Request) -> Announced:
     """:raises BadField: one is malformed, or two contradict each other."""
     digests: dict[str, bytes] = {}
     announced = digest_of(request)
@@ -46,7 +46,7 @@ def promises_of(request: Request) -> Promises:
     for name, digest in [*_content_md5(request), *_checksums(request)]:
         if digests.setdefault(name, digest) != digest:
             raise BadField(field="OC-Checksum", reason="another field has another digest")
-    return Promises(_length(request), digests.pop("sha256", None), digests)
+    return Announced(_length(request), digests.pop("sha256", None), digests)
 
 
 def _length(request: Request) -> int | None:
@@ -114,10 +114,10 @@ def _hash(name: str) -> _Hash:
     return _Adler32() if name == "adler32" else hashlib.new(name, usedforsecurity=False)
 
 
-def checked(body: Body, promises: Promises) -> Body:
+def checked(body: Body, announced: Announced) -> Body:
     """The body; if it has more to keep than its own length, as a `CheckedBody`."""
-    if promises.others or promises.length != body.length:
-        return CheckedBody(body, promises)
+    if announced.others or announced.length != body.length:
+        return CheckedBody(body, announced)
     return body
 
 
@@ -127,13 +127,13 @@ class CheckedBody(BaseBody):
     A chunk is at most a window, so it is hashed in a turn of the reactor.
     """
 
-    __slots__ = ("_body", "_hashes", "_held", "_promised", "_received", "length")
+    __slots__ = ("_body", "_hashes", "_held", "_announced", "_received", "length")
 
-    def __init__(self, body: Body, promises: Promises) -> None:
-        self.length = promises.length
+    def __init__(self, body: Body, announced: Announced) -> None:
+        self.length = announced.length
         self._body = body
-        self._promised = promises.others
-        self._hashes = {name: _hash(name) for name in promises.others}
+        self._announced = announced.others
+        self._hashes = {name: _hash(name) for name in announced.others}
         self._held: bytes | None = None
         self._received = 0
 
@@ -142,7 +142,7 @@ class CheckedBody(BaseBody):
         return self._body.held_back
 
     async def __anext__(self) -> bytes:
-        """:raises BadRequest: it is another body than promised. :raises ShortBody: likewise."""
+        """:raises BadRequest: it is another body than announced. :raises ShortBody: likewise."""
         while True:
             try:
                 chunk = await anext(self._body)
@@ -171,7 +171,7 @@ class CheckedBody(BaseBody):
         if self.length is not None and self._received < self.length:
             raise ShortBody(received=self._received, expected=self.length)
         for name, one in self._hashes.items():
-            if one.digest() != self._promised[name]:
+            if one.digest() != self._announced[name]:
                 raise BadRequest(reason=f"its body has another {name.upper()} than announced")
 
     async def aclose(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from pigpen.dav import bodies
+from pigpen.dav import xml_bodies
 from pigpen.dav.call import Call
-from pigpen.dav.finding import body_of, placed
 from pigpen.dav.multistatus import lock_answer
+from pigpen.dav.preconditions import body_of, placed
 from pigpen.dav.refusals import members_refusal
 from pigpen.dav.xml import XmlElement
 from pigpen.errors import BadField, BadRequest, LockConflict
@@ -38,7 +38,7 @@ async def _lockable(call: Call) -> None:
 
 async def _take(call: Call, root: XmlElement) -> Response:
     infinite, seconds = deep_of(call.request), seconds_of(call.request)
-    wish = bodies.lockinfo(root, infinite=infinite, seconds=seconds)
+    wish = xml_bodies.lockinfo(root, infinite=infinite, seconds=seconds)
     try:
         taken, created = await call.namespace.lock(call.key, wish, call.when)
     except LockConflict as error:

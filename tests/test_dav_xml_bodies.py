@@ -5,8 +5,8 @@ from __future__ import annotations
 from lxml import etree
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.dav.bodies import Asked, lockinfo, mkcol, propertyupdate, propfind
 from pigpen.dav.xml import XmlElement
+from pigpen.dav.xml_bodies import Asked, lockinfo, mkcol, propertyupdate, propfind
 from pigpen.errors import BadRequest, InsufficientStorage, TooLarge
 from pigpen.http.namespace import LockWish, Property
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from pigpen.dav.call import Call
 from pigpen.dav.page import directory_page
-from pigpen.dav.presenting import presentation_headers
+from pigpen.dav.presentation import presentation_headers
 from pigpen.errors import MethodNotAllowed, NotFound
 from pigpen.http.conditions import Validators
 from pigpen.http.fields import Link, format_digest, format_links

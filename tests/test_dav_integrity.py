@@ -1,4 +1,4 @@
-"""What a PUT promises of its body: a body that breaks it is never given whole (DAV-25)."""
+"""Integrity: a body of another length or digest than its PUT announced is never given whole."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.dav.promises import CheckedBody, Promises, checked, promises_of
+from pigpen.dav.integrity import CheckedBody, Announced, checked, announced_of
 from pigpen.errors import BadField, BadRequest, ShortBody
 from pigpen.http.body import Body, BytesBody
 from pigpen.http.key import Key
@@ -36,8 +36,8 @@ class FieldTests(SynchronousTestCase):
             {"Content_Digest": f"md5=:aa==:, sha-256=:{digest}:"},
             {"OC_Checksum": f"SHA256:{SHA256.hexdigest()}"},
         ):
-            promises = promises_of(put(**fields))
-            self.assertEqual((promises.sha256, promises.others), (SHA256.digest(), {}))
+            announced = announced_of(put(**fields))
+            self.assertEqual((announced.sha256, announced.others), (SHA256.digest(), {}))
 
     def test_others(self) -> None:
         """DAV-25: MD5, SHA-1 and Adler-32 are ours to verify; what is not known passes."""
@@ -46,7 +46,7 @@ class FieldTests(SynchronousTestCase):
             "OC_Checksum": f"SHA1:{hashlib.sha1(DATA).hexdigest().upper()} adler32:{ADLER}"
             f" MD5:{MD5.hexdigest()} XXH3:12",
         }
-        others = promises_of(put(**fields)).others
+        others = announced_of(put(**fields)).others
         self.assertEqual(sorted(others), ["adler32", "md5", "sha1"])
 
     def test_malformed(self) -> None:
@@ -62,14 +62,14 @@ class FieldTests(SynchronousTestCase):
             {"OC_Checksum": f"MD5:{'0' * 32} MD5:{'1' * 32}"},
             {"Content_MD5": "A" * 22 + "==", "OC_Checksum": f"MD5:{MD5.hexdigest()}"},
         ):
-            self.assertRaises(BadField, promises_of, put(**fields))
+            self.assertRaises(BadField, announced_of, put(**fields))
 
     def test_length(self) -> None:
         """DAV-25: Finder sends the length of a chunked body in a field of its own."""
-        self.assertEqual(promises_of(put()).length, 11)
-        self.assertEqual(promises_of(put(X_Expected_Entity_Length="11")).length, 11)
-        self.assertEqual(promises_of(put(Chunks(), X_Expected_Entity_Length="11")).length, 11)
-        self.assertIsNone(promises_of(put(Chunks())).length)
+        self.assertEqual(announced_of(put()).length, 11)
+        self.assertEqual(announced_of(put(X_Expected_Entity_Length="11")).length, 11)
+        self.assertEqual(announced_of(put(Chunks(), X_Expected_Entity_Length="11")).length, 11)
+        self.assertIsNone(announced_of(put(Chunks())).length)
 
 
 class BodyTests(SynchronousTestCase):
@@ -85,35 +85,35 @@ class BodyTests(SynchronousTestCase):
         return self.got
 
     def test_plain(self) -> None:
-        """A body without promises is not touched."""
+        """A body of which nothing is announced is not touched."""
         body = BytesBody(DATA)
-        self.assertIs(checked(body, promises_of(put(body))), body)
+        self.assertIs(checked(body, announced_of(put(body))), body)
 
     def test_whole(self) -> None:
-        """A body that keeps its promises comes chunk by chunk, and is empty where it was."""
-        promises = Promises(None, None, {"md5": MD5.digest()})
+        """A body that is as announced comes chunk by chunk, and is empty where it was."""
+        announced = Announced(None, None, {"md5": MD5.digest()})
         self.assertEqual(
-            self.read(CheckedBody(Chunks(b"hello", b" ", b"world"), promises)),
+            self.read(CheckedBody(Chunks(b"hello", b" ", b"world"), announced)),
             [b"hello", b" ", b"world"],
         )
-        empty = Promises(0, None, {"sha1": hashlib.sha1().digest()})
+        empty = Announced(0, None, {"sha1": hashlib.sha1().digest()})
         self.assertEqual(self.read(CheckedBody(Chunks(), empty)), [])
 
     def test_last_chunk(self) -> None:
         """DAV-25: of another body the last chunk is never given."""
         for name, digest in (("md5", bytes(16)), ("sha1", bytes(20)), ("adler32", bytes(4))):
-            body = CheckedBody(Chunks(b"hello", b" world"), Promises(None, None, {name: digest}))
+            body = CheckedBody(Chunks(b"hello", b" world"), Announced(None, None, {name: digest}))
             self.assertRaises(BadRequest, self.read, body)
             self.assertEqual(self.got, [b"hello"])
 
     def test_lengths(self) -> None:
         """DAV-25: a body shorter or longer than announced is never given whole."""
         self.assertRaises(
-            ShortBody, self.read, CheckedBody(Chunks(b"ab", b"c"), Promises(4, None, {}))
+            ShortBody, self.read, CheckedBody(Chunks(b"ab", b"c"), Announced(4, None, {}))
         )
         self.assertEqual(self.got, [b"ab"])
         self.assertRaises(
-            BadRequest, self.read, CheckedBody(Chunks(b"ab", b"cd", b"e"), Promises(4, None, {}))
+            BadRequest, self.read, CheckedBody(Chunks(b"ab", b"cd", b"e"), Announced(4, None, {}))
         )
         self.assertEqual(self.got, [b"ab"])
 
@@ -121,7 +121,7 @@ class BodyTests(SynchronousTestCase):
         """Who leaves early closes the client's body; what it waits for is passed on."""
         inner = Chunks(b"a", b"b", b"c")
         inner.held_back = True  # type: ignore[misc]
-        body = CheckedBody(inner, Promises(3, None, {}))
+        body = CheckedBody(inner, Announced(3, None, {}))
         self.assertTrue(body.held_back)
         self.assertEqual(self.successResultOf(anext(body)), b"a")
         self.successResultOf(body.aclose())

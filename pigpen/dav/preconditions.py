@@ -1,4 +1,4 @@
-"""Finding: the node a call is about, if its conditions hold, and then its body."""
+"""Preconditions: the node a call is about, if its conditions hold; only then its body is read."""
 
 from __future__ import annotations
 

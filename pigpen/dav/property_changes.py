@@ -1,4 +1,4 @@
-"""Changes: what becomes of the properties that a PROPPATCH or MKCOL sets: all, or none (DAV-17).
+"""Property changes: what becomes of what a PROPPATCH or MKCOL sets: all, or none (DAV-17).
 
 Where one fails, it says why, and the others that they depend on it (424).
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from pigpen.dav import live
-from pigpen.dav.bodies import Name
+from pigpen.dav import live_properties
 from pigpen.dav.multistatus import name_element, propstat
 from pigpen.dav.xml import children, dav, inner_text
+from pigpen.dav.xml_bodies import Name
 from pigpen.errors import PigpenError
 from pigpen.http.elements import parse_element
 from pigpen.http.fields import parse_date
@@ -97,11 +97,13 @@ def _add(
 ) -> Failure | None:
     name = change.namespace, change.name
     can_set_time = Ability.MODIFIED in abilities
-    if making and name == live.KIND:
+    if making and name == live_properties.KIND:
         return _judge_kind(change)
-    if name == live.MODIFIED or (name == live.WIN32_MODIFIED and can_set_time):
+    if name == live_properties.MODIFIED or (
+        name == live_properties.WIN32_MODIFIED and can_set_time
+    ):
         return _add_time(plan, name, change) if can_set_time and not making else PROTECTED
-    if name in live.PROTECTED:
+    if name in live_properties.PROTECTED:
         return PROTECTED
     if Ability.PROPERTIES not in abilities:
         return UNSUPPORTED
@@ -121,7 +123,7 @@ def _judge_kind(change: Property) -> Failure | None:
 
 def _add_time(plan: Plan, name: Name, change: Property) -> Failure | None:
     if change.value is None:  # Last-Modified cannot be without; of the other nothing was kept
-        return PROTECTED if name == live.MODIFIED else None
+        return PROTECTED if name == live_properties.MODIFIED else None
     seconds = parse_date(inner_text(parse_element(change.value)))
     if seconds is None:
         return SENSELESS

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from pigpen.dav.bodies import Name
 from pigpen.dav.call import Call
+from pigpen.dav.get import OCTETS
 from pigpen.dav.multistatus import active_lock, escape
-from pigpen.dav.reading import OCTETS
 from pigpen.dav.xml import DAV
+from pigpen.dav.xml_bodies import Name
 from pigpen.http.fields import format_date
 from pigpen.http.namespace import Ability, Node, Quota
 

@@ -1,4 +1,4 @@
-"""What a browser may do with a stored file: show it here, or only save it (DAV-93).
+"""Presentation: whether a browser shows a stored file, or only saves it (DAV-93).
 
 Whoever can store a file must not be able to run a program in the page of someone who opens it. So
 only types that carry none are shown; all else is saved, and has no rights if it is shown anyway.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.dav.presenting import kind_of, presentation_headers
+from pigpen.dav.presentation import kind_of, presentation_headers
 
 
 class PresentationTests(SynchronousTestCase):

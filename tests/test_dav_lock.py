@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pigpen.dav.admission import OpenAdmission
-from pigpen.dav.locking import seconds_of, token_of
+from pigpen.dav.lock import seconds_of, token_of
 from pigpen.errors import BadField
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request

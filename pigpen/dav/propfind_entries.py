@@ -1,22 +1,27 @@
-"""Entries: what a PROPFIND says of each node, one column for each property."""
+"""PROPFIND entries: what is said of each node, one column for each property."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-from pigpen.dav import live
-from pigpen.dav.bodies import Asked, Name
+from pigpen.dav import live_properties
 from pigpen.dav.call import Call
-from pigpen.dav.live import Getter, Values
+from pigpen.dav.live_properties import Getter, Values
 from pigpen.dav.multistatus import escape, name_element, propstat, status_element
+from pigpen.dav.xml_bodies import Asked, Name
 from pigpen.http.key import Key
 from pigpen.http.namespace import Ability, Node, Quota, Want
 
 #: Windows lists with an empty PROPFIND, and no folder whose answer is over 1,000,000 bytes: these
 #: and what it set itself make 330 bytes an entry (DAV-71)
 _WINDOWS: Final = "Microsoft-WebDAV-MiniRedir/"
-_WINDOWS_NAMES: Final = (live.CREATED, live.LENGTH, live.MODIFIED, live.KIND)
+_WINDOWS_NAMES: Final = (
+    live_properties.CREATED,
+    live_properties.LENGTH,
+    live_properties.MODIFIED,
+    live_properties.KIND,
+)
 _OK: Final = status_element(200)
 _NO_VALUES: Final[Values] = {}
 
@@ -27,7 +32,7 @@ Entry = Callable[[Node], str]
 def names_of_all(call: Call) -> tuple[Name, ...]:
     """The live properties that allprop gives."""
     agent = call.request.headers.get("User-Agent", "")
-    return _WINDOWS_NAMES if agent.startswith(_WINDOWS) else live.ORDINARY
+    return _WINDOWS_NAMES if agent.startswith(_WINDOWS) else live_properties.ORDINARY
 
 
 def want_of(call: Call, asked: Asked) -> Want:
@@ -37,16 +42,16 @@ def want_of(call: Call, asked: Asked) -> Want:
     if asked.names_only:
         return Want(names=with_properties)
     names = {*asked.names, *(names_of_all(call) if asked.all else ())}
-    alive = live.getters(call).keys() - {live.NAME} | live.QUOTAS
+    alive = live_properties.getters(call).keys() - {live_properties.NAME} | live_properties.QUOTAS
     return Want(
         properties=with_properties and (asked.all or not names <= alive),
-        locks=Ability.LOCKS in abilities and live.LOCKS in names,
+        locks=Ability.LOCKS in abilities and live_properties.LOCKS in names,
     )
 
 
 def entry_of(call: Call, asked: Asked, quota: Quota | None) -> Entry:
     """The function that writes the nodes of an answer."""
-    getters = live.getters(call, quota)
+    getters = live_properties.getters(call, quota)
     hrefs = _Hrefs(call)
     if asked.names_only:
         return _NamesOnly(getters, hrefs).entry
@@ -129,7 +134,7 @@ class _All:
         rest = tuple(name for name in included if name not in ordinary)
         self._ordinary = [getters[name] for name in ordinary]
         self._included = _Named(getters, hrefs, rest)
-        self._taken = frozenset((*ordinary, *rest, live.NAME))
+        self._taken = frozenset((*ordinary, *rest, live_properties.NAME))
 
     def entry(self, node: Node) -> str:
         values = _values(node)
@@ -146,14 +151,14 @@ class _NamesOnly:
 
     def __init__(self, getters: dict[Name, Getter], hrefs: _Hrefs) -> None:
         self._hrefs = hrefs
-        self._live = [(getters[name], name_element(*name)) for name in live.ORDINARY]
+        self._live = [(getters[name], name_element(*name)) for name in live_properties.ORDINARY]
 
     def entry(self, node: Node) -> str:
         names = [element for getter, element in self._live if getter(node, _NO_VALUES)]
         names += [
             name_element(dead.namespace, dead.name)
             for dead in node.properties or ()
-            if (dead.namespace, dead.name) != live.NAME
+            if (dead.namespace, dead.name) != live_properties.NAME
         ]
         href = self._hrefs.of(node.key)
         stat = propstat(200, "".join(names))

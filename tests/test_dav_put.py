@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 
-from pigpen.dav.writing import type_by_name
+from pigpen.dav.put import type_by_name
 from pigpen.errors import BodyAborted, ConnectionLost, PreconditionFailed
 from pigpen.http.key import Key
 from pigpen.http.namespace import NOTHING, Want
