@@ -8,7 +8,7 @@ import zlib
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.dav.integrity import CheckedBody, Announced, checked, announced_of
+from pigpen.dav.integrity import Announced, CheckedBody, announced_of, checked
 from pigpen.errors import BadField, BadRequest, ShortBody
 from pigpen.http.body import Body, BytesBody
 from pigpen.http.key import Key

@@ -127,7 +127,7 @@ class CheckedBody(BaseBody):
     A chunk is at most a window, so it is hashed in a turn of the reactor.
     """
 
-    __slots__ = ("_body", "_hashes", "_held", "_announced", "_received", "length")
+    __slots__ = ("_announced", "_body", "_hashes", "_held", "_received", "length")
 
     def __init__(self, body: Body, announced: Announced) -> None:
         self.length = announced.length

@@ -6,7 +6,7 @@ import mimetypes
 from typing import Final
 
 from pigpen.dav.call import Call
-from pigpen.dav.integrity import checked, announced_of
+from pigpen.dav.integrity import announced_of, checked
 from pigpen.dav.lock_refresh import kept_locked
 from pigpen.http.fields import format_date
 from pigpen.http.message import Headers, Response
