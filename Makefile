@@ -28,7 +28,7 @@ test: $(TEST_STAMP) ## install, and run all tests (TESTS=tests.test_config for s
 	$(BIN)/python -b -m twisted.trial --random=0 $(TESTS)
 
 dav: $(TEST_STAMP) ## WebDAV alone: its tests, other people's clients, its figures beside Apache
-	$(BIN)/python -b -m twisted.trial --random=0 \
+	PIGPEN_ALL_TESTS=1 $(BIN)/python -b -m twisted.trial --random=0 \
 	  $(subst /,.,$(basename $(wildcard tests/test_dav_*.py tests/functional/test_webdav_*.py)))
 	$(BIN)/python -m benchmarks --only dav,face
 
