@@ -31,6 +31,7 @@ class GetTests(DavCase):
             "ETag": self.put.headers["ETag"], "Last-Modified": self.put.headers["Last-Modified"],
             "Content-Length": "10", "Accept-Ranges": "bytes", "Content-Type": "text/plain",
             "Repr-Digest": f"sha-256=:{digest}:", "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
         }  # fmt: skip
         self.assertEqual({name: got.headers[name] for name in expected}, expected)
         self.assertFalse(got.headers["ETag"].startswith("W/"))

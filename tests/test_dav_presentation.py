@@ -21,7 +21,11 @@ class PresentationTests(SynchronousTestCase):
             "application/pdf",
         ):
             headers = dict(presentation_headers(content_type, "x"))
-            self.assertEqual(headers, {"X-Content-Type-Options": "nosniff"}, content_type)
+            expected = {
+                "X-Content-Type-Options": "nosniff",
+                "Cross-Origin-Resource-Policy": "same-origin",
+            }
+            self.assertEqual(headers, expected, content_type)
 
     def test_saved(self) -> None:
         """What could run a program is saved, and has no rights where it is shown after all."""

@@ -18,6 +18,7 @@ from pigpen.dav.options import possible
 from pigpen.dav.page_assets import page_assets
 from pigpen.dav.page_html import Shown, listing_of, path_of, title_of
 from pigpen.dav.page_order import FIELDS, MAX_SORTED_ENTRIES, Order, Page
+from pigpen.dav.presentation import OWN_PAGES_ONLY
 from pigpen.errors import BadKey
 from pigpen.http.body import StreamBody
 from pigpen.http.key import Key
@@ -46,6 +47,7 @@ def _headers() -> Headers:
             "Content-Security-Policy": page_assets().policy,
             "Referrer-Policy": "same-origin",
             "X-Content-Type-Options": "nosniff",
+            **OWN_PAGES_ONLY,
         }
     )
 

@@ -53,6 +53,9 @@ _KINDS_BY_SUFFIX: Final = {
     )
     for suffix in suffixes.split()
 }
+#: no page of another origin may show or run what is stored here: a browser reaches loopback, where
+#: nobody logs in, for any web page
+OWN_PAGES_ONLY: Final = {"Cross-Origin-Resource-Policy": "same-origin"}
 # one type, and no comma, behind which some browsers look for another one: image/png, text/html
 _ONE_TYPE = re.compile(
     r"[ \t]*([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)[ \t]*(?:;[^,]*)?", re.IGNORECASE
@@ -66,7 +69,7 @@ def presentation_headers(content_type: str, name: str) -> Headers:
 
     :param name: the file's; a page that saves it proposes it.
     """
-    headers = Headers({"X-Content-Type-Options": "nosniff"})
+    headers = Headers({"X-Content-Type-Options": "nosniff", **OWN_PAGES_ONLY})
     if not _is_shown(_essence(content_type)):
         headers["Content-Disposition"] = _attachment(name)
         headers["Content-Security-Policy"] = "sandbox"
