@@ -18,9 +18,9 @@ from pigpen.http.key import Key
 from pigpen.http.message import Request, Response
 from pigpen.http.namespace import LockWish, Namespace, Property, WriteMeta
 from pigpen.stores.memory import MemoryStore
-from pigpen.stores.sidecar.abreast import WIDTH, abreast
 from pigpen.stores.sidecar.claims import Claims
 from pigpen.stores.sidecar.namespace import SidecarNamespace
+from pigpen.stores.sidecar.parallel import WIDTH, in_parallel
 from pigpen.stores.sidecar.records import MemoryRecords
 from pigpen.testing.namespace_case import NamespaceCase
 
@@ -122,7 +122,7 @@ class AbreastTests(SynchronousTestCase):
 
     def test_width(self) -> None:
         """All are done, and never more than some at once."""
-        doing = Deferred.fromCoroutine(abreast(self.work, range(50)))
+        doing = Deferred.fromCoroutine(in_parallel(self.work, range(50)))
         order = []
         while self.under_way:
             number = max(self.under_way)
@@ -133,7 +133,7 @@ class AbreastTests(SynchronousTestCase):
 
     def test_failure(self) -> None:
         """It is told when all that were under way have ended; no more are begun."""
-        doing = Deferred.fromCoroutine(abreast(self.work, range(50)))
+        doing = Deferred.fromCoroutine(in_parallel(self.work, range(50)))
         self.under_way[3].errback(KeyError(3))
         self.under_way[5].errback(KeyError(5))
         self.assertEqual(sorted(self.under_way), [0, 1, 2, 4, 6, 7])
@@ -144,7 +144,7 @@ class AbreastTests(SynchronousTestCase):
         self.assertEqual(self.under_way, {})
 
     def test_nothing(self) -> None:
-        self.successResultOf(Deferred.fromCoroutine(abreast(self.work, [])))
+        self.successResultOf(Deferred.fromCoroutine(in_parallel(self.work, [])))
 
 
 class SlowStore:

@@ -16,7 +16,7 @@ from pigpen.client.calls import LOOSE, Calls, seconds_text
 from pigpen.client.download import Wanted, ask_download
 from pigpen.client.inputs import Pipes
 from pigpen.client.nodes import lock_of, node_of, place_of
-from pigpen.client.readings import RemoteReading
+from pigpen.client.reading import RemoteReading
 from pigpen.client.session import Session
 from pigpen.client.writing import Writing
 from pigpen.errors import (

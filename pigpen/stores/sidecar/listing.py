@@ -13,7 +13,7 @@ from pigpen.http.key import Key
 from pigpen.http.namespace import Lock, Node, Want
 from pigpen.stores.sidecar import entry_rows, lock_rows
 from pigpen.stores.sidecar.entry_rows import Entry
-from pigpen.stores.sidecar.finding import Finder, collection_node, object_node
+from pigpen.stores.sidecar.finder import Finder, collection_node, object_node
 from pigpen.stores.sidecar.names import name_of, place_of
 from pigpen.stores.sidecar.values import value_of_line
 

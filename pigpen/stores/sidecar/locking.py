@@ -8,7 +8,7 @@ from pigpen.http.body import BytesBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers
 from pigpen.http.namespace import Lock, LockWish, Node, When
-from pigpen.stores.sidecar import judging, lock_rows
+from pigpen.stores.sidecar import lock_rows, preconditions
 from pigpen.stores.sidecar.names import place_of
 from pigpen.stores.sidecar.tree import Tree, place_of_write
 from pigpen.stores.sidecar.writing import put_entry
@@ -17,7 +17,7 @@ from pigpen.stores.sidecar.writing import put_entry
 async def lock(tree: Tree, key: Key, wish: LockWish, when: When) -> tuple[Lock, bool]:
     """The whole of `Namespace.lock`."""
     finder = tree.finder
-    async with tree.changing([key, *judging.tagged_keys(when)]):
+    async with tree.changing([key, *preconditions.tagged_keys(when)]):
         node = await finder.find(key, loose=when.loose)
         if node is None:
             return await _lock_free_name(tree, key, wish, when)
@@ -30,9 +30,9 @@ async def _lock_free_name(tree: Tree, key: Key, wish: LockWish, when: When) -> t
     finder = tree.finder
     terms = msgspec.structs.replace(when, parents=False)
     place = await place_of_write(finder, key, terms)
-    judging.check_node(terms, "PUT", None)
-    await judging.check_if(finder, key, terms)
-    await judging.check_locks(finder, terms, [place.parent])
+    preconditions.check_node(terms, "PUT", None)
+    await preconditions.check_if(finder, key, terms)
+    await preconditions.check_locks(finder, terms, [place.parent])
     await tree.records.read(lock_rows.check_free, place.key, wish)
     etag = await tree.values.put(place.key, BytesBody(), Headers())
     await tree.records.write(put_entry, place.key, etag, None, None)
@@ -41,7 +41,7 @@ async def _lock_free_name(tree: Tree, key: Key, wish: LockWish, when: When) -> t
 
 async def refresh(tree: Tree, key: Key, seconds: int, when: When) -> Lock:
     """The whole of `Namespace.refresh`."""
-    async with tree.changing([key, *judging.tagged_keys(when)]):
+    async with tree.changing([key, *preconditions.tagged_keys(when)]):
         node = await _judged(tree, key, when)
         tokens = frozenset[str]() if when.if_field is None else when.if_field.tokens
         return await tree.records.write(
@@ -51,7 +51,7 @@ async def refresh(tree: Tree, key: Key, seconds: int, when: When) -> Lock:
 
 async def unlock(tree: Tree, key: Key, token: str, when: When) -> None:
     """The whole of `Namespace.unlock`."""
-    async with tree.changing([key, *judging.tagged_keys(when)]):
+    async with tree.changing([key, *preconditions.tagged_keys(when)]):
         node = await _judged(tree, key, when)
         await tree.records.write(lock_rows.end, place_of(node.key), token, when.principal)
 
@@ -59,6 +59,6 @@ async def unlock(tree: Tree, key: Key, token: str, when: When) -> None:
 async def _judged(tree: Tree, key: Key, when: When) -> Node:
     """What is there, if the conditions hold; these methods change nothing that a lock protects."""
     node = await tree.finder.get(key, loose=when.loose)
-    judging.check_node(when, "LOCK", node)
-    await judging.check_if(tree.finder, key, when)
+    preconditions.check_node(when, "LOCK", node)
+    await preconditions.check_if(tree.finder, key, when)
     return node

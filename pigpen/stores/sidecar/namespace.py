@@ -30,14 +30,21 @@ from pigpen.http.namespace import (
     WriteMeta,
     Written,
 )
-from pigpen.stores.sidecar import changing, jobs, judging, locking, transfers, writing
+from pigpen.stores.sidecar import (
+    jobs,
+    locking,
+    preconditions,
+    record_changes,
+    tree_changes,
+    writing,
+)
 from pigpen.stores.sidecar.jobs import Jobs
 from pigpen.stores.sidecar.listing import members
 from pigpen.stores.sidecar.reading import ValueReading
 from pigpen.stores.sidecar.records import Records
 from pigpen.stores.sidecar.tree import ON_COLLECTION, Tree
 from pigpen.stores.sidecar.values import Values
-from pigpen.stores.sidecar.working import Worker
+from pigpen.stores.sidecar.worker import Worker
 
 T = TypeVar("T")
 
@@ -124,7 +131,7 @@ class SidecarNamespace:
     # -- changing ---------------------------------------------------------------------------------
 
     async def check(self, key: Key, when: When) -> None:
-        await judging.check_if(self._tree.finder, key, when)
+        await preconditions.check_if(self._tree.finder, key, when)
 
     async def write(self, key: Key, body: Body, meta: WriteMeta, when: When) -> Written:
         await self._settle()
@@ -132,24 +139,24 @@ class SidecarNamespace:
 
     async def make_collection(self, key: Key, changes: Changes, when: When) -> None:
         await self._settle()
-        await changing.make_collection(self._tree, key, changes, when)
+        await record_changes.make_collection(self._tree, key, changes, when)
 
     async def change_properties(
         self, key: Key, changes: Changes, when: When, modified: int | None = None
     ) -> None:
         await self._settle()
-        await changing.change_properties(self._tree, key, changes, when, modified)
+        await record_changes.change_properties(self._tree, key, changes, when, modified)
 
     async def delete(self, key: Key, when: When) -> None:
         await self._settle()
-        await self._own(transfers.delete(self._tree, self._worker, key, when))
+        await self._own(tree_changes.delete(self._tree, self._worker, key, when))
 
     async def copy(
         self, source: Key, destination: Key, *, deep: bool, overwrite: bool, when: When
     ) -> bool:
         await self._settle()
         return await self._own(
-            transfers.copy(
+            tree_changes.copy(
                 self._tree, self._worker, source, destination,
                 deep=deep, overwrite=overwrite, when=when,
             )
@@ -158,7 +165,7 @@ class SidecarNamespace:
     async def move(self, source: Key, destination: Key, *, overwrite: bool, when: When) -> bool:
         await self._settle()
         return await self._own(
-            transfers.move(
+            tree_changes.move(
                 self._tree, self._worker, source, destination, overwrite=overwrite, when=when
             )
         )

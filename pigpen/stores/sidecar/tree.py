@@ -12,7 +12,7 @@ from pigpen.http import rules
 from pigpen.http.key import Key
 from pigpen.http.namespace import Node, When
 from pigpen.stores.sidecar.claims import Claims
-from pigpen.stores.sidecar.finding import Finder
+from pigpen.stores.sidecar.finder import Finder
 from pigpen.stores.sidecar.jobs import Jobs
 from pigpen.stores.sidecar.records import Records
 from pigpen.stores.sidecar.values import Values

@@ -20,9 +20,9 @@ from pigpen.http.fields import format_digest
 from pigpen.http.key import Key
 from pigpen.http.message import Headers
 from pigpen.http.namespace import NOTHING, Node, When, WriteMeta, Written
-from pigpen.stores.sidecar import entry_rows, judging
+from pigpen.stores.sidecar import entry_rows, preconditions
 from pigpen.stores.sidecar.entry_rows import Entry
-from pigpen.stores.sidecar.finding import object_node
+from pigpen.stores.sidecar.finder import object_node
 from pigpen.stores.sidecar.names import name_of
 from pigpen.stores.sidecar.tree import Place, Tree, grown_time, place_of_write
 from pigpen.stores.sidecar.values import OCTETS, Value
@@ -103,7 +103,7 @@ async def write(tree: Tree, key: Key, body: Body, meta: WriteMeta, when: When) -
 
         async def admit() -> None:
             nonlocal place
-            keys = [key, place.key, *judging.tagged_keys(when)]
+            keys = [key, place.key, *preconditions.tagged_keys(when)]
             await held.enter_async_context(tree.changing(keys))
             before, place = place, await _judge(tree, key, when)
             if place.key != before.key:
@@ -121,9 +121,9 @@ async def write(tree: Tree, key: Key, body: Body, meta: WriteMeta, when: When) -
 async def _judge(tree: Tree, key: Key, when: When) -> Place:
     finder = tree.finder
     place = await place_of_write(finder, key, when)
-    judging.check_node(when, "PUT", place.current)
-    await judging.check_if(finder, key, when)
-    await judging.check_locks(
+    preconditions.check_node(when, "PUT", place.current)
+    await preconditions.check_if(finder, key, when)
+    await preconditions.check_locks(
         finder, when, [place.parent if place.current is None else place.current.key]
     )
     return place

@@ -1,4 +1,4 @@
-"""Abreast: many requests to a store, a few at a time."""
+"""Many requests to a store in parallel, a few at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 WIDTH: Final = 8
 
 
-async def abreast(work: Callable[[T], Awaitable[object]], items: Iterable[T]) -> None:
+async def in_parallel(work: Callable[[T], Awaitable[object]], items: Iterable[T]) -> None:
     """Do this with each item. After a failure no more are begun, and when those under way have
     ended, which may have changed something, the failure is raised."""
     waiting = iter(items)

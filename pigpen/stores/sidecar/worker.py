@@ -1,4 +1,4 @@
-"""Working: what a job does to the store and the records, in steps that are safe to repeat."""
+"""Worker: what a job does to the store and the records, in steps that are safe to repeat."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pigpen.database.transaction import Transaction
 from pigpen.errors import PigpenError
 from pigpen.http.key import Key
 from pigpen.stores.sidecar import entry_rows, jobs, lock_rows
-from pigpen.stores.sidecar.abreast import abreast
-from pigpen.stores.sidecar.copying import Copying
+from pigpen.stores.sidecar.copy_phase import CopyPhase
 from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.jobs import Job, Phase
 from pigpen.stores.sidecar.names import key_of, parent_of, place_of
+from pigpen.stores.sidecar.parallel import in_parallel
 from pigpen.stores.sidecar.tree import Tree
 
 #: names read before they are erased
@@ -80,7 +80,7 @@ class Worker:
     # -- copying ----------------------------------------------------------------------------------
 
     async def _copy(self, job: Job) -> None:
-        copying = Copying(self._tree, job)
+        copying = CopyPhase(self._tree, job)
         try:
             entries = await copying.run()
             following = await self._tree.records.write(_switch, job, entries)
@@ -125,7 +125,7 @@ class Worker:
         # a store that still lists what it has deleted is not asked for ever
         while (names := await self._page(key)) and names != before:
             keys = [Key((*key.names, *name.split("/"))) for name in names]
-            await abreast(self._tree.values.delete, keys)
+            await in_parallel(self._tree.values.delete, keys)
             before = names
 
     async def _page(self, collection: Key) -> list[str]:

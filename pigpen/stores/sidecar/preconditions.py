@@ -1,4 +1,4 @@
-"""Judging: whether a change may go on: conditions, If, locks (DAV-3, 34, 35, 41).
+"""Preconditions: whether a change may go on: conditions, If, locks (DAV-3, 34, 35, 41).
 
 In one order: what is there (404, 405, 409, 403), conditions (412), If (412), locks (423).
 """
@@ -13,7 +13,7 @@ from pigpen.http.if_header import ResourceState
 from pigpen.http.key import Key
 from pigpen.http.namespace import Node, When, check_conditions
 from pigpen.stores.sidecar import lock_rows
-from pigpen.stores.sidecar.finding import Finder
+from pigpen.stores.sidecar.finder import Finder
 from pigpen.stores.sidecar.names import place_of
 
 

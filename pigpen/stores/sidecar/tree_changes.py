@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from pigpen.errors import Forbidden, PreconditionFailed
 from pigpen.http.key import Key
 from pigpen.http.namespace import Node, When
-from pigpen.stores.sidecar import judging
-from pigpen.stores.sidecar.finding import Finder
+from pigpen.stores.sidecar import preconditions
+from pigpen.stores.sidecar.finder import Finder
 from pigpen.stores.sidecar.jobs import Job, Phase
 from pigpen.stores.sidecar.names import name_of
 from pigpen.stores.sidecar.tree import Tree, existing_parent, name_at
-from pigpen.stores.sidecar.working import Worker
+from pigpen.stores.sidecar.worker import Worker
 
 
 async def delete(tree: Tree, worker: Worker, key: Key, when: When) -> None:
     """The whole of `Namespace.delete`."""
     finder = tree.finder
-    async with tree.changing([key, *judging.tagged_keys(when)]):
+    async with tree.changing([key, *preconditions.tagged_keys(when)]):
         node = await finder.get(key, loose=when.loose)
         if node.key.is_root:
             raise Forbidden(reason="the root cannot be deleted")
-        judging.check_node(when, "DELETE", node)
-        await judging.check_if(finder, key, when)
-        await judging.check_locks(finder, when, [node.key, node.key.parent], [node.key])
+        preconditions.check_node(when, "DELETE", node)
+        await preconditions.check_if(finder, key, when)
+        await preconditions.check_locks(finder, when, [node.key, node.key.parent], [node.key])
         await worker.work(Job(_number(tree), Phase.ERASE, name_of(node.key)))
 
 
@@ -33,13 +33,13 @@ async def copy(
 ) -> bool:
     """The whole of `Namespace.copy`."""
     finder = tree.finder
-    async with tree.changing([source, target, *judging.tagged_keys(when)]):
+    async with tree.changing([source, target, *preconditions.tagged_keys(when)]):
         plan = await _plan(finder, source, target, overwrite, when)
         if deep and plan.source.key.contains(plan.parent):
             raise Forbidden(reason="a collection cannot be copied into itself")
         replaced = [] if plan.replaced is None else [plan.replaced]
-        await judging.check_if(finder, source, when)
-        await judging.check_locks(finder, when, [plan.parent, *replaced], replaced)
+        await preconditions.check_if(finder, source, when)
+        await preconditions.check_locks(finder, when, [plan.parent, *replaced], replaced)
         await worker.work(plan.job(_number(tree), deep=deep, moves=False))
     return plan.replaced is None
 
@@ -49,15 +49,15 @@ async def move(
 ) -> bool:
     """The whole of `Namespace.move`."""
     finder = tree.finder
-    async with tree.changing([source, target, *judging.tagged_keys(when)]):
+    async with tree.changing([source, target, *preconditions.tagged_keys(when)]):
         plan = await _plan(finder, source, target, overwrite, when)
         if plan.source.key.is_root or plan.source.key.contains(plan.parent):
             raise Forbidden(reason="a collection cannot be moved into itself")
         node = plan.source.key
         replaced = [] if plan.replaced is None else [plan.replaced]
         changed = [node, node.parent, plan.parent, *replaced]
-        await judging.check_if(finder, source, when)
-        await judging.check_locks(finder, when, changed, [node, *replaced])
+        await preconditions.check_if(finder, source, when)
+        await preconditions.check_locks(finder, when, changed, [node, *replaced])
         await worker.work(plan.job(_number(tree), deep=True, moves=True))
     return plan.replaced is None
 
@@ -94,7 +94,7 @@ async def _plan(finder: Finder, source: Key, target: Key, overwrite: bool, when:
             raise Forbidden(reason="source and destination are the same")
         if replaced.key.contains(node.key):
             raise Forbidden(reason="the destination holds the source")
-    judging.check_node(when, "MOVE", node)
+    preconditions.check_node(when, "MOVE", node)
     if replaced is not None and not overwrite:
         raise PreconditionFailed
     names = (*parent.key.names, name_at(replaced, target))

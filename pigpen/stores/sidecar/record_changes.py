@@ -6,7 +6,7 @@ from pigpen.database.transaction import Transaction
 from pigpen.errors import MethodNotAllowed
 from pigpen.http.key import Key
 from pigpen.http.namespace import Changes, Node, When
-from pigpen.stores.sidecar import entry_rows, judging
+from pigpen.stores.sidecar import entry_rows, preconditions
 from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.names import name_of
 from pigpen.stores.sidecar.tree import ON_COLLECTION, Tree, existing_parent, grown_time
@@ -15,13 +15,13 @@ from pigpen.stores.sidecar.tree import ON_COLLECTION, Tree, existing_parent, gro
 async def make_collection(tree: Tree, key: Key, changes: Changes, when: When) -> None:
     """The whole of `Namespace.make_collection`."""
     finder = tree.finder
-    async with tree.changing([key, *judging.tagged_keys(when)]):
+    async with tree.changing([key, *preconditions.tagged_keys(when)]):
         if await finder.find(key, loose=when.loose) is not None:
             raise MethodNotAllowed(method="MKCOL", allow=ON_COLLECTION)
         parent = await existing_parent(finder, key, when)
-        judging.check_node(when, "MKCOL", None)
-        await judging.check_if(finder, key, when)
-        await judging.check_locks(finder, when, [parent.key])
+        preconditions.check_node(when, "MKCOL", None)
+        await preconditions.check_if(finder, key, when)
+        await preconditions.check_locks(finder, when, [parent.key])
         made = Key((*parent.key.names, key.name), True)
         await tree.records.write(_make, name_of(parent.key), name_of(made), changes)
 
@@ -38,11 +38,11 @@ async def change_properties(
 ) -> None:
     """The whole of `Namespace.change_properties`."""
     finder = tree.finder
-    async with tree.changing([key, *judging.tagged_keys(when)]):
+    async with tree.changing([key, *preconditions.tagged_keys(when)]):
         node = await finder.get(key, loose=when.loose)
-        judging.check_node(when, "PROPPATCH", node)
-        await judging.check_if(finder, key, when)
-        await judging.check_locks(finder, when, [node.key])
+        preconditions.check_node(when, "PROPPATCH", node)
+        await preconditions.check_if(finder, key, when)
+        await preconditions.check_locks(finder, when, [node.key])
         await tree.records.write(_change, node, changes, modified)
 
 

@@ -1,4 +1,4 @@
-"""Copying: the values of a COPY or MOVE, from the source's names to the target's."""
+"""The copy phase of a COPY or MOVE: values go from the source's names to the target's."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 from pigpen.errors import Forbidden, NoAnswer
 from pigpen.http.message import Headers
 from pigpen.http.namespace import NOTHING, Node
-from pigpen.stores.sidecar.abreast import abreast
 from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.jobs import Job
 from pigpen.stores.sidecar.listing import members
 from pigpen.stores.sidecar.names import key_of
+from pigpen.stores.sidecar.parallel import in_parallel
 from pigpen.stores.sidecar.tree import Tree, grown_time
 
 #: values one COPY or MOVE handles at most
@@ -27,7 +27,7 @@ _KEPT: Final = (
 )
 
 
-class Copying:
+class CopyPhase:
     """One run of a job's copy phase; repeating it does no harm while the source is whole.
 
     ``touched``: something of what was there before may have been changed.
@@ -56,7 +56,7 @@ class Copying:
             if entry is not None:
                 entries.append(entry)
 
-        await abreast(copy, wanted)
+        await in_parallel(copy, wanted)
         if not other_kind:
             await self._erase(stale)
         return entries
@@ -84,7 +84,7 @@ class Copying:
     async def _erase(self, names: list[str]) -> None:
         self.touched = self.touched or bool(names)
         keys = [key_of(self._job.replaced + name) for name in names]
-        await abreast(self._tree.values.delete, keys)
+        await in_parallel(self._tree.values.delete, keys)
 
     async def _copy(self, node: Node, name: str, before: Node | None) -> Entry | None:
         """:return: None: another writer has removed it."""

@@ -1,4 +1,4 @@
-"""Finding: what a key names, in the store and in the records."""
+"""Finder: what a key names, in the store and in the records."""
 
 from __future__ import annotations
 
