@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.coordinator.catalog import accounts, writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.catalog.migrations import migrate, schema_files
-from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.database.migrations import migrate, read_schema
+from pigpen.database.transaction import Transaction
 from pigpen.http import wire
 from pigpen.http.conditions import Conditions
 from pigpen.http.key import Key
@@ -61,7 +61,7 @@ class InlineEnv:
 def schema_in_memory() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
     connection.execute("PRAGMA foreign_keys = ON")
-    migrate(connection, ":memory:", schema_files())
+    migrate(connection, ":memory:", read_schema(Catalog.package))
     return connection
 
 

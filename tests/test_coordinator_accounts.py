@@ -6,7 +6,7 @@ import random
 
 from pigpen.coordinator.catalog import accounts
 from pigpen.coordinator.catalog.access_keys import Credentials, make_access_key, parse_access_key
-from pigpen.coordinator.catalog.transaction import RANDOM_BITS
+from pigpen.database.transaction import RANDOM_BITS
 from pigpen.errors import BadRequest, Conflict, NotFound, QuotaExceeded, Unauthorized
 from pigpen.http import wire
 from tests.catalog_kit import RulesCase

@@ -16,17 +16,18 @@ from pigpen.coordinator.catalog import accounts
 from pigpen.coordinator.catalog.accounts import Principal, make_account
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.listing import list_page
-from pigpen.coordinator.catalog.migrations import schema_files
 from pigpen.coordinator.catalog.namespace import make_collection, move
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.catalog.writes import WriteWish, store_inline
 from pigpen.database.batches import Batches
+from pigpen.database.migrations import read_schema
+from pigpen.database.transaction import Transaction
 from pigpen.errors import CatalogFull, ConfigError, Conflict, NotFound, Unavailable
 from tests.catalog_kit import FileCase, InlineEnv, if_none_match, key
 
-NEXT = max(schema_files()) + 1
+SCHEMA = read_schema(Catalog.package)
+NEXT = max(SCHEMA) + 1
 EXTRA = "CREATE TABLE extra (a INTEGER);\nCREATE INDEX e ON extra (a);"
-NEXT_SCHEMA = {**schema_files(), NEXT: EXTRA}
+NEXT_SCHEMA = {**SCHEMA, NEXT: EXTRA}
 
 
 def add(tx: Transaction, name: str) -> str:
@@ -459,7 +460,7 @@ class OpenTests(FileCase):
 
     def test_locks_of_an_old_catalog(self) -> None:
         """Locks that were taken before they were counted are counted."""
-        old = self.open(schema={1: schema_files()[1]})
+        old = self.open(schema={1: SCHEMA[1]})
         self.successResultOf(old.write(_old_lock))
         old.drop()
         self.assertEqual(self.successResultOf(self.open().read(_locks)), [(1,)])
@@ -469,7 +470,7 @@ class OpenTests(FileCase):
         self.successResultOf(self.open().write(add, "a"))
         self.doCleanups()
         for broken in ("CREATE TABLE extra (a INTEGER);\nfault;", "fault;"):
-            self.open_failing(ConfigError, schema={**schema_files(), NEXT: broken})
+            self.open_failing(ConfigError, schema={**SCHEMA, NEXT: broken})
             catalog = self.open()
             self.assertEqual(self.successResultOf(catalog.read(names)), ["a"])
             self.assertRaises(AssertionError, self.successResultOf, catalog.read(_extra))

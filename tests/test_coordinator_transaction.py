@@ -6,7 +6,7 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator.catalog.transaction import LAST_ID, Transaction
+from pigpen.database.transaction import LAST_ID, Transaction
 from tests.catalog_kit import START_MS, schema_in_memory
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pigpen.coordinator.catalog import accounts
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.openings import Openings
+from pigpen.database.transaction import Transaction
 from pigpen.errors import NotFound
 from pigpen.http import wire
 from pigpen.http.answers import check_method, json_answer, read_json

@@ -12,9 +12,9 @@ from pigpen.coordinator.catalog import locking
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.extras import lock_info, lock_of
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.terms import Query
+from pigpen.database.transaction import Transaction
 from pigpen.errors import BadRequest
 from pigpen.http import wire
 from pigpen.http.answers import NDJSON, check_method

@@ -9,8 +9,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from pigpen.coordinator.catalog.access_keys import Credentials
 from pigpen.coordinator.catalog.accounts import Principal, authenticate, note_used
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.credentials import parse_authorization
+from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import Forbidden, NotFound, Unauthorized
 from pigpen.http.message import Request

@@ -20,7 +20,6 @@ from pigpen.coordinator.catalog import host_rows, writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.host_rows import HostRow, NewHost
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.credentials import bearer_token
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.hosts import Host, Hosts
@@ -28,6 +27,7 @@ from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.readings import Readings
 from pigpen.coordinator.secrets import ClusterSecret
 from pigpen.coordinator.settings import CoordinatorSettings
+from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import (
     CatalogFull,

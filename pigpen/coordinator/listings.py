@@ -15,9 +15,9 @@ from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.extras import parse_want
 from pigpen.coordinator.catalog.listing import Depth, Page
 from pigpen.coordinator.catalog.namespace import resolve
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.terms import Query, found_at
+from pigpen.database.transaction import Transaction
 from pigpen.errors import BadRequest
 from pigpen.http import wire
 from pigpen.http.answers import NDJSON

@@ -6,7 +6,6 @@ from pigpen.coordinator.account_locks import AccountLocks
 from pigpen.coordinator.catalog import namespace, writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.nodes import Node
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.details import Details, read_changes
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
@@ -20,6 +19,7 @@ from pigpen.coordinator.terms import (
     when_of,
 )
 from pigpen.coordinator.uploads import Uploads
+from pigpen.database.transaction import Transaction
 from pigpen.errors import BadField, MethodNotAllowed, NotBuilt, NotFound
 from pigpen.http.answers import json_answer
 from pigpen.http.key import Key

@@ -19,12 +19,12 @@ from pigpen.coordinator.announcer import Announcer, Confirmed, Outcome
 from pigpen.coordinator.catalog import writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.catalog.writes import OpenWrite, WriteWish
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.placement import order_hosts
 from pigpen.coordinator.settings import TOO_MANY_STREAMS, transfer_seconds
+from pigpen.database.transaction import Transaction
 from pigpen.env import Env, random_id
 from pigpen.errors import NoHost, NoRoom, PigpenError, TooManyRequests, Unavailable
 from pigpen.http import wire

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pigpen.coordinator.catalog import accounts
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import ConfigError
 from pigpen.http import wire

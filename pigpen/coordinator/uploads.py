@@ -12,7 +12,6 @@ from __future__ import annotations
 from pigpen.coordinator.agents import may_redirect, never_redirect
 from pigpen.coordinator.catalog import writes
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.catalog.writes import WriteWish
 from pigpen.coordinator.counting import read_ahead
 from pigpen.coordinator.entrance import Entrance
@@ -32,6 +31,7 @@ from pigpen.coordinator.terms import (
     when_of,
     write_id_of,
 )
+from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import BadRequest
 from pigpen.http import wire

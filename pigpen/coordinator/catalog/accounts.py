@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from pigpen.coordinator.catalog.access_keys import AccessKey, Credentials, make_access_key
-from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.database.transaction import Transaction
 from pigpen.errors import BadRequest, Conflict, NoAccount, NotFound, QuotaExceeded, Unauthorized
 from pigpen.http import wire
 

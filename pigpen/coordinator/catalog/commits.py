@@ -18,7 +18,7 @@ from pigpen.coordinator.catalog.nodes import (
     touch,
 )
 from pigpen.coordinator.catalog.pending import Pending, version_text
-from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.database.transaction import Transaction
 from pigpen.errors import Gone, QuotaExceeded, Superseded
 from pigpen.http import wire
 from pigpen.http.namespace import check_conditions

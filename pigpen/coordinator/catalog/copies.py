@@ -13,7 +13,7 @@ from pigpen.coordinator.catalog.nodes import (
     insert_version,
     new_version_id,
 )
-from pigpen.coordinator.catalog.transaction import Row, Transaction, Value
+from pigpen.database.transaction import Row, Transaction, Value
 from pigpen.errors import Forbidden, Unavailable
 
 #: nodes one COPY makes at most

@@ -7,7 +7,7 @@ import msgspec
 from pigpen.coordinator.catalog import locks, properties
 from pigpen.coordinator.catalog.locks import LockRow
 from pigpen.coordinator.catalog.nodes import Node
-from pigpen.coordinator.catalog.transaction import Row, Transaction
+from pigpen.database.transaction import Row, Transaction
 from pigpen.errors import BadRequest
 from pigpen.http.key import Key
 from pigpen.http.namespace import NOTHING, Lock, Property, Want

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from pigpen.coordinator.catalog.nodes import BAD, GOOD
-from pigpen.coordinator.catalog.transaction import Row, Transaction
+from pigpen.database.transaction import Row, Transaction
 from pigpen.errors import Conflict, NotFound, Unauthorized
 from pigpen.http import wire
 

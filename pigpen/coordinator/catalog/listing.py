@@ -16,7 +16,7 @@ from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.extras import Extras, Found, columns, lock_info
 from pigpen.coordinator.catalog.namespace import resolve
 from pigpen.coordinator.catalog.nodes import Node, blob_etag
-from pigpen.coordinator.catalog.transaction import Row, Transaction
+from pigpen.database.transaction import Row, Transaction
 from pigpen.http import wire
 from pigpen.http.key import Key
 from pigpen.http.namespace import NOTHING, Lock, Want

@@ -19,8 +19,8 @@ from pigpen.coordinator.catalog.locks import (
 )
 from pigpen.coordinator.catalog.namespace import resolve
 from pigpen.coordinator.catalog.nodes import Node, find
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.catalog.writes import WriteWish, store_inline
+from pigpen.database.transaction import Transaction
 from pigpen.errors import (
     Forbidden,
     InsufficientStorage,

@@ -12,7 +12,7 @@ import msgspec
 
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.nodes import Node, find, nearest
-from pigpen.coordinator.catalog.transaction import Row, Transaction
+from pigpen.database.transaction import Row, Transaction
 from pigpen.errors import Locked, PreconditionFailed
 from pigpen.http.if_header import IfField, ResourceState
 from pigpen.http.key import Key

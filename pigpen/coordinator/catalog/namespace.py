@@ -23,7 +23,7 @@ from pigpen.coordinator.catalog.nodes import (
     node_by_id,
     touch,
 )
-from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.database.transaction import Transaction
 from pigpen.errors import (
     BadKey,
     Conflict,

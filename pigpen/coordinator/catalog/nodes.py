@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from pigpen.coordinator.catalog.transaction import Row, Transaction
+from pigpen.database.transaction import Row, Transaction
 from pigpen.http import rules
 from pigpen.http.conditions import Validators
 from pigpen.http.key import Key

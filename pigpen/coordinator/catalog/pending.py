@@ -8,7 +8,7 @@ import msgspec
 
 from pigpen.coordinator.catalog.accounts import count_change
 from pigpen.coordinator.catalog.nodes import blob_etag
-from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.database.transaction import Transaction
 from pigpen.errors import PigpenError
 from pigpen.http import wire
 from pigpen.http.key import Key

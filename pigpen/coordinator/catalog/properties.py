@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.database.transaction import Transaction
 from pigpen.errors import InsufficientStorage
 from pigpen.http.namespace import (
     MAX_PROPERTIES,

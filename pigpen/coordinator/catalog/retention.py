@@ -7,7 +7,7 @@ from typing import Final
 from pigpen.coordinator.catalog.locks import forget_locks
 from pigpen.coordinator.catalog.namespace import sweep
 from pigpen.coordinator.catalog.pending import forget_writes
-from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.database.transaction import Transaction
 
 #: ms that rows of ended versions stay (CLD-80)
 KEEP_ENDED_MS: Final = 7 * 24 * 3600 * 1000

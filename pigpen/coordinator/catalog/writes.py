@@ -29,7 +29,7 @@ from pigpen.coordinator.catalog.pending import (
     find_pending,
     refusal,
 )
-from pigpen.coordinator.catalog.transaction import Transaction
+from pigpen.database.transaction import Transaction
 from pigpen.errors import (
     Conflict,
     DigestMismatch,

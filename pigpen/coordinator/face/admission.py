@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.credentials import parse_authorization
 from pigpen.coordinator.face.namespace import CatalogNamespace
 from pigpen.coordinator.face.tools import FaceTools
+from pigpen.database.transaction import Transaction
 from pigpen.errors import Unauthorized
 from pigpen.http.answers import BASIC
 from pigpen.http.message import Request

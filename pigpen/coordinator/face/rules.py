@@ -10,8 +10,8 @@ from pigpen.coordinator.catalog.extras import lock_of
 from pigpen.coordinator.catalog.listing import NodePage, shared_node
 from pigpen.coordinator.catalog.locks import LockRow
 from pigpen.coordinator.catalog.nodes import Node
-from pigpen.coordinator.catalog.transaction import Transaction
 from pigpen.coordinator.catalog.writes import WriteWish
+from pigpen.database.transaction import Transaction
 from pigpen.errors import MethodNotAllowed, NotFound
 from pigpen.http.key import Key
 from pigpen.http.namespace import Lock, LockWish, Want, When
