@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pigpen.coordinator.catalog import locking, namespace
-from pigpen.coordinator.catalog.extras import parse_want
+from pigpen.coordinator.catalog.details import parse_want
 from pigpen.coordinator.catalog.listing import Page, list_page
 from pigpen.errors import BadRequest, NotFound
 from pigpen.http import wire

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pigpen.coordinator.catalog import host_rows, locking, locks, namespace, writes
 from pigpen.coordinator.catalog.locks import LockRow
-from pigpen.coordinator.terms import path_of_tag
+from pigpen.coordinator.request_terms import path_of_tag
 from pigpen.errors import (
     Conflict,
     Forbidden,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator.catalog import copies, namespace, properties
+from pigpen.coordinator.catalog import copying, namespace, properties
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.listing import list_page
 from pigpen.coordinator.catalog.nodes import find
@@ -356,14 +356,14 @@ class CopyTests(NamespaceCase):
         """A tree over the limit is refused before anything is copied."""
         for n in range(5):
             self.put(f"a/{n}")
-        self.patch(copies, "MAX_COPIED", 5)
+        self.patch(copying, "MAX_COPIED", 5)
         self.assertRaises(Forbidden, self.copy, "a", "b")
-        self.patch(copies, "MAX_COPIED", 6)
+        self.patch(copying, "MAX_COPIED", 6)
         self.copy("a", "b")
 
     def test_pages(self) -> None:
         """A big collection is copied whole, with the properties of its members."""
-        self.patch(copies, "PAGE", 3)
+        self.patch(copying, "PAGE", 3)
         for n in range(10):
             self.put(f"a/{n}/x", b"%d" % n)
             self.put(f"a/{n}-", b"")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pigpen.coordinator.catalog import locking, namespace, pending, retention
+from pigpen.coordinator.catalog import locking, namespace, pending_writes, retention
 from pigpen.http.namespace import MAX_LOCK_SECONDS, LockWish, When
 from tests.catalog_kit import RulesCase, key
 
@@ -43,7 +43,7 @@ class RetentionTests(RulesCase):
         namespace.delete(self.tx, self.me, key("d"))
         self.upkeep()
         self.assertEqual(self.sums(), (0, 0, 0))
-        self.wait(pending.REMEMBER_MS)
+        self.wait(pending_writes.REMEMBER_MS)
         self.upkeep()
         self.assertEqual(self.counts(), dict.fromkeys(TABLES, 0))
         self.assertEqual(self.tx.one("SELECT count(*) FROM nodes"), (1,))

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pigpen.coordinator.catalog import accounts, host_rows, namespace, pending, writes
+from pigpen.coordinator.catalog import accounts, host_rows, namespace, pending_writes, writes
 from pigpen.coordinator.catalog.listing import list_page
 from pigpen.errors import (
     Conflict,
@@ -100,7 +100,7 @@ class CommitTests(WritesCase):
             self.assertEqual(self.commit(offer), first)
         self.assertEqual(self.sums(), (5, 0, 1))
         self.wait(7 * 24 * 3600 * 1000)
-        pending.forget_writes(self.tx)
+        pending_writes.forget_writes(self.tx)
         self.assertEqual(self.commit(offer).status, 404)
 
     def test_unknown_write(self) -> None:
@@ -315,11 +315,11 @@ class OpenTests(WritesCase):
     def test_resume(self) -> None:
         """An expired transfer goes on with the same blob, for another day (CLD-37)."""
         offer = self.open(hosts=(self.host,))
-        self.wait(pending.OPEN_MS - 1)
+        self.wait(pending_writes.OPEN_MS - 1)
         again = self.renew(offer.write)
         self.assertEqual((again.blob, again.hosts), (offer.blob, (self.host,)))
-        self.wait(pending.OPEN_MS - 1)
-        pending.forget_writes(self.tx)
+        self.wait(pending_writes.OPEN_MS - 1)
+        pending_writes.forget_writes(self.tx)
         self.assertEqual(self.commit(offer).status, 201)
         done = self.renew(offer.write).answer
         self.assertEqual(done and done.status, 201)
@@ -330,16 +330,16 @@ class OpenTests(WritesCase):
     def test_expiry(self) -> None:
         """An upload nobody finishes frees its reservation after a day (E4)."""
         offers = [self.open(str(n)) for n in range(5)]
-        self.wait(pending.OPEN_MS)
-        self.assertEqual(pending.forget_writes(self.tx, 3), 3)
-        self.assertEqual(pending.forget_writes(self.tx, 3), 2)
-        self.assertEqual(pending.forget_writes(self.tx, 3), 0)
+        self.wait(pending_writes.OPEN_MS)
+        self.assertEqual(pending_writes.forget_writes(self.tx, 3), 3)
+        self.assertEqual(pending_writes.forget_writes(self.tx, 3), 2)
+        self.assertEqual(pending_writes.forget_writes(self.tx, 3), 0)
         self.assertEqual(self.sums(), (0, 0, 0))
         self.assertEqual(self.state(offers[0]).state, "abandoned")
         self.assertEqual(self.commit(offers[0]).status, 410)
         self.assertRaises(Gone, self.renew, offers[0].write, text="0")
-        self.wait(pending.REMEMBER_MS)
-        pending.forget_writes(self.tx)
+        self.wait(pending_writes.REMEMBER_MS)
+        pending_writes.forget_writes(self.tx)
         self.assertRaises(NotFound, self.state, offers[0])
 
     def test_terms_are_kept(self) -> None:
@@ -353,8 +353,8 @@ class OpenTests(WritesCase):
         )
         wish = writes.WriteWish(key("é/b"), when, "a/b", None, 7, b"d" * 32, WRITE, (1, 2))
         row = writes._pending(self.tx, self.me, wish, None)
-        pending.insert_pending(self.tx, row)
-        self.assertEqual(pending.find_pending(self.tx, row.write), row)
+        pending_writes.insert_pending(self.tx, row)
+        self.assertEqual(pending_writes.find_pending(self.tx, row.write), row)
 
 
 class AskTests(WritesCase):
@@ -462,8 +462,8 @@ class SumTests(WritesCase):
         elif name == "delete":
             namespace.delete(self.tx, self.me, key(f"k{n % 3}"))
         elif name == "day":
-            self.wait(pending.OPEN_MS // 2)
-            pending.forget_writes(self.tx)
+            self.wait(pending_writes.OPEN_MS // 2)
+            pending_writes.forget_writes(self.tx)
         elif offers and name == "abandon":
             writes.abandon(self.tx, self.me, offers[n % len(offers)].write)
         elif offers:
@@ -477,7 +477,8 @@ class SumTests(WritesCase):
             " JOIN versions v ON v.id = n.version_id JOIN blobs b ON b.id = v.blob_id"
         )
         waiting = self.tx.one(
-            "SELECT coalesce(sum(length), 0) FROM pending_writes WHERE state = ?", pending.OPEN
+            "SELECT coalesce(sum(length), 0) FROM pending_writes WHERE state = ?",
+            pending_writes.OPEN,
         )
         assert stored is not None
         assert waiting is not None

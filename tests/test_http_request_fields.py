@@ -1,4 +1,4 @@
-"""Fields of requests: where a Destination or a tag leads. Others: test_coordinator_terms."""
+"""Fields of requests: what is stored, how a copy is meant, where a Destination or a tag leads."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """RemoteNamespace: an account's namespace at its coordinator (DAV-6).
 
 Each call is one request to the coordinator. Bytes of more than 4 KiB go to and come from hosts:
-`readings` and `writing`.
+`reading` and `writing`.
 """
 
 from __future__ import annotations

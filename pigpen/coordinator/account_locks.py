@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator
 from pigpen.coordinator.catalog import locking
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.catalog.extras import lock_info, lock_of
+from pigpen.coordinator.catalog.details import lock_info, lock_of
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.terms import Query
+from pigpen.coordinator.request_terms import Query
 from pigpen.database.transaction import Transaction
 from pigpen.errors import BadRequest
 from pigpen.http import wire

@@ -21,11 +21,11 @@ from msgspec import Meta
 
 from pigpen.coordinator.catalog import locking, locks, properties
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.extras import lock_info, lock_of
+from pigpen.coordinator.catalog.details import lock_info, lock_of
 from pigpen.coordinator.catalog.locks import LockRow
 from pigpen.coordinator.catalog.namespace import change_properties, resolve
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.terms import Query, modified_of, when_of
+from pigpen.coordinator.request_terms import Query, modified_of, when_of
 from pigpen.database.transaction import Transaction
 from pigpen.errors import BadRequest
 from pigpen.http.answers import check_method, json_answer, read_json

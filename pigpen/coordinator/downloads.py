@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pigpen.coordinator.agents import may_redirect, never_redirect
 from pigpen.coordinator.announcer import Announcer, Confirmed
 from pigpen.coordinator.counting import CountedBody
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
+from pigpen.coordinator.request_terms import found_at
 from pigpen.coordinator.settings import MAX_DUPLICATES, TOO_MANY_STREAMS
-from pigpen.coordinator.terms import found_at
+from pigpen.coordinator.user_agents import may_redirect, never_redirect
 from pigpen.env import Env, random_id
 from pigpen.errors import BadAnswer, NoAnswer, NoReplica, TooManyRequests, Unavailable
 from pigpen.http import wire

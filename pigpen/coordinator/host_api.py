@@ -20,11 +20,11 @@ from pigpen.coordinator.catalog import host_rows, writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.catalog.host_rows import HostRow, NewHost
+from pigpen.coordinator.clock_readings import Readings
 from pigpen.coordinator.credentials import bearer_token
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
-from pigpen.coordinator.readings import Readings
 from pigpen.coordinator.secrets import ClusterSecret
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.database.transaction import Transaction

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pigpen.coordinator.catalog import listing
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.catalog.extras import parse_want
+from pigpen.coordinator.catalog.details import parse_want
 from pigpen.coordinator.catalog.listing import Depth, Page
 from pigpen.coordinator.catalog.namespace import resolve
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.terms import Query, found_at
+from pigpen.coordinator.request_terms import Query, found_at
 from pigpen.database.transaction import Transaction
 from pigpen.errors import BadRequest
 from pigpen.http import wire

@@ -10,14 +10,14 @@ from pigpen.coordinator.details import Details, read_changes
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.listings import Listings
-from pigpen.coordinator.settings import CoordinatorSettings
-from pigpen.coordinator.terms import (
+from pigpen.coordinator.request_terms import (
     Query,
     deep_of,
     destination_of,
     overwrite_of,
     when_of,
 )
+from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.coordinator.uploads import Uploads
 from pigpen.database.transaction import Transaction
 from pigpen.errors import BadField, MethodNotAllowed, NotBuilt, NotFound

@@ -9,7 +9,6 @@ any other                 the bytes pass through here
 
 from __future__ import annotations
 
-from pigpen.coordinator.agents import may_redirect, never_redirect
 from pigpen.coordinator.catalog import writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.writes import WriteWish
@@ -19,9 +18,8 @@ from pigpen.coordinator.hosts import Host
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.openings import START_SECONDS, Opening, Openings, Order
 from pigpen.coordinator.passthrough import Passthrough
-from pigpen.coordinator.settings import MAX_ALTERNATIVES, transfer_seconds
-from pigpen.coordinator.stored import sent_answer, stored_answer
-from pigpen.coordinator.terms import (
+from pigpen.coordinator.put_answers import sent_answer, stored_answer
+from pigpen.coordinator.request_terms import (
     Query,
     content_type_of,
     digest_of,
@@ -31,6 +29,8 @@ from pigpen.coordinator.terms import (
     when_of,
     write_id_of,
 )
+from pigpen.coordinator.settings import MAX_ALTERNATIVES, transfer_seconds
+from pigpen.coordinator.user_agents import may_redirect, never_redirect
 from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import BadRequest

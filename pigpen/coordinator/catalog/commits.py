@@ -17,7 +17,7 @@ from pigpen.coordinator.catalog.nodes import (
     new_version_id,
     touch,
 )
-from pigpen.coordinator.catalog.pending import Pending, version_text
+from pigpen.coordinator.catalog.pending_writes import Pending, version_text
 from pigpen.database.transaction import Transaction
 from pigpen.errors import Gone, QuotaExceeded, Superseded
 from pigpen.http import wire

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.extras import Extras, Found, columns, lock_info
+from pigpen.coordinator.catalog.details import Extras, Found, columns, lock_info
 from pigpen.coordinator.catalog.namespace import resolve
 from pigpen.coordinator.catalog.nodes import Node, blob_etag
 from pigpen.database.transaction import Row, Transaction

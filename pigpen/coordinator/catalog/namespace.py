@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pigpen.coordinator.catalog import copies, locks, properties
+from pigpen.coordinator.catalog import copying, locks, properties
 from pigpen.coordinator.catalog.accounts import Principal, check_quota, count_change
 from pigpen.coordinator.catalog.nodes import (
     DETACHED,
@@ -231,17 +231,17 @@ def copy(
     node, parent, replaced = _transfer(tx, principal, source, destination, overwrite, when)
     if deep and _lies_below(tx, parent.id, node.id):
         raise Forbidden(reason="a collection cannot be copied into itself")
-    length = copies.measure(tx, node, deep=deep)
+    length = copying.measure(tx, node, deep=deep)
     locks.check(tx, principal, when, source, [parent, *_present(replaced)], _present(replaced))
     check_quota(tx, principal.account_id, length - (replaced.length if replaced else 0))
     name = destination.name if replaced is None else replaced.key.name
     if replaced is not None:
         remove(tx, principal.account_id, replaced, keep_locks=True)
-    made = copies.copy_node(tx, principal.account_id, node, (parent.id, name), replaced)
+    made = copying.copy_node(tx, principal.account_id, node, (parent.id, name), replaced)
     if replaced is not None:
         locks.inherit(tx, principal.account_id, replaced.id, made)
     if node.is_collection and deep:
-        copies.copy_members(tx, principal.account_id, node.id, made)
+        copying.copy_members(tx, principal.account_id, node.id, made)
     touch(tx, parent.id)
     return replaced is None
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from pigpen.coordinator.catalog.locks import forget_locks
 from pigpen.coordinator.catalog.namespace import sweep
-from pigpen.coordinator.catalog.pending import forget_writes
+from pigpen.coordinator.catalog.pending_writes import forget_writes
 from pigpen.database.transaction import Transaction
 
 #: ms that rows of ended versions stay (CLD-80)

@@ -13,12 +13,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from pigpen.coordinator.catalog import host_rows, locks, pending
+from pigpen.coordinator.catalog import host_rows, locks, pending_writes
 from pigpen.coordinator.catalog.accounts import Principal, room_left
 from pigpen.coordinator.catalog.commits import Content, commit
 from pigpen.coordinator.catalog.namespace import place_of_write
 from pigpen.coordinator.catalog.nodes import Node, blob_etag, find
-from pigpen.coordinator.catalog.pending import (
+from pigpen.coordinator.catalog.pending_writes import (
     ABANDONED,
     COMMITTED,
     OPEN,
@@ -111,7 +111,7 @@ def open_write(tx: Transaction, principal: Principal, wish: WriteWish) -> OpenWr
         return _go_on(tx, principal, known)
     current, room = _judge(tx, principal, wish)
     made = _pending(tx, principal, wish, current)
-    pending.insert_pending(tx, made)
+    pending_writes.insert_pending(tx, made)
     return _opened(made, room, resumed=False)
 
 
@@ -151,7 +151,7 @@ def store_inline(
     answer = commit(tx, row, content, late=False, reserved=reserved)
     if wish.write is not None:  # else nobody can ask for it
         if known is None:
-            pending.insert_pending(tx, msgspec.structs.replace(row, length=None))
+            pending_writes.insert_pending(tx, msgspec.structs.replace(row, length=None))
         _settle(tx, row, answer)
     return answer
 
@@ -194,7 +194,7 @@ def commit_receipt(
     try:
         answer = commit(tx, row, content, late=late, reserved=row.length or 0)
     except PigpenError as error:
-        pending.settle_refused(tx, row, error)
+        pending_writes.settle_refused(tx, row, error)
         return refusal(receipt.write, error)
     _settle(tx, row, answer)
     host_rows.add_replica(tx, host_id, row.blob_id)
@@ -226,7 +226,7 @@ def abandon(tx: Transaction, principal: Principal, write: str) -> None:
     if row.state == COMMITTED:
         raise Conflict(reason="this write is committed already")
     if row.state == OPEN:
-        pending.settle_abandoned(tx, row)
+        pending_writes.settle_abandoned(tx, row)
 
 
 def withdraw(tx: Transaction, opened: OpenWrite) -> None:
@@ -237,8 +237,8 @@ def withdraw(tx: Transaction, opened: OpenWrite) -> None:
     row = find_pending(tx, bytes.fromhex(opened.write))
     same = row is not None and (row.blob_id.hex(), row.expires) == (opened.blob, opened.expires)
     if row is not None and same and row.state == OPEN:
-        pending.settle_abandoned(tx, row)
-        pending.delete(tx, row)
+        pending_writes.settle_abandoned(tx, row)
+        pending_writes.delete(tx, row)
 
 
 # -- parts ----------------------------------------------------------------------------------------
@@ -268,10 +268,10 @@ def _go_on(tx: Transaction, principal: Principal, row: Pending) -> OpenWrite:
     if row.state == ABANDONED:
         raise Gone
     if row.state == REFUSED:
-        raise pending.repeated(row)
+        raise pending_writes.repeated(row)
     if row.state == COMMITTED:
         return _opened(row, row.length or 0, resumed=True, answer=answer_of(row))
-    pending.extend(tx, row)
+    pending_writes.extend(tx, row)
     current = find(tx, principal.root_id, row.key, loose=row.when.loose)
     return _opened(row, _room(tx, principal, current), resumed=True)
 
@@ -367,4 +367,6 @@ def _content(tx: Transaction, row: Pending, receipt: wire.Receipt) -> Content:
 def _settle(tx: Transaction, row: Pending, answer: wire.ReceiptAnswer) -> None:
     assert answer.version is not None
     assert answer.modified is not None
-    pending.settle_committed(tx, row, answer.status, int(answer.version, 16), answer.modified)
+    pending_writes.settle_committed(
+        tx, row, answer.status, int(answer.version, 16), answer.modified
+    )

@@ -6,7 +6,7 @@ from typing import Final
 
 from pigpen.coordinator.catalog import accounts, listing, locking, locks, namespace, writes
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.extras import lock_of
+from pigpen.coordinator.catalog.details import lock_of
 from pigpen.coordinator.catalog.listing import NodePage, shared_node
 from pigpen.coordinator.catalog.locks import LockRow
 from pigpen.coordinator.catalog.nodes import Node

@@ -1,4 +1,4 @@
-"""Readings: our own clock, told to hosts and said back to us, so that no old write buries a newer.
+"""Clock readings: our own, told to hosts and said back to us, so that no old write buries a newer.
 
 A host sends a receipt while its client waits. If the network holds that up, the client gets 202
 and may store something newer, perhaps through another host, before the receipt comes in. So every

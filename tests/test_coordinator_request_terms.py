@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator import terms
-from pigpen.coordinator.agents import may_redirect, never_redirect
+from pigpen.coordinator import request_terms
+from pigpen.coordinator.user_agents import may_redirect, never_redirect
 from pigpen.errors import BadField, BadKey, BadRequest, ElsewhereDestination, PigpenError
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request
@@ -21,30 +21,30 @@ def make_request(query: str = "", **fields: str) -> Request:
 class QueryTests(SynchronousTestCase):
     def test_modes(self) -> None:
         """Only redirects that exist can be asked for."""
-        self.assertIsNone(terms.Query(make_request()).redirect)
-        self.assertIsNone(terms.Query(make_request("redirect=true")).redirect)
-        self.assertEqual(terms.Query(make_request("redirect=false")).redirect, "false")
-        self.assertEqual(terms.Query(make_request("redirect=never")).redirect, "never")
+        self.assertIsNone(request_terms.Query(make_request()).redirect)
+        self.assertIsNone(request_terms.Query(make_request("redirect=true")).redirect)
+        self.assertEqual(request_terms.Query(make_request("redirect=false")).redirect, "false")
+        self.assertEqual(request_terms.Query(make_request("redirect=never")).redirect, "never")
         with self.assertRaises(BadRequest):
-            _ = terms.Query(make_request("redirect=maybe")).redirect
+            _ = request_terms.Query(make_request("redirect=maybe")).redirect
 
     def test_write_id(self) -> None:
         """A client chooses the id of its write in the query or in a field; nonsense is refused."""
         request = make_request(Pigpen_Write=ID)
-        self.assertEqual(terms.write_id_of(request, terms.Query(request)), ID)
+        self.assertEqual(request_terms.write_id_of(request, request_terms.Query(request)), ID)
         request = make_request(f"write={ID}")
-        self.assertEqual(terms.write_id_of(request, terms.Query(request)), ID)
+        self.assertEqual(request_terms.write_id_of(request, request_terms.Query(request)), ID)
         for bad in ("", "x", ID.upper(), ID + "0", "/../" + ID):
             request = make_request(Pigpen_Write=bad)
             with self.assertRaises(BadRequest):
-                terms.write_id_of(request, terms.Query(request))
+                request_terms.write_id_of(request, request_terms.Query(request))
 
     def test_flags(self) -> None:
         """parents=false is understood, other words are not."""
         request = make_request("parents=false")
-        self.assertFalse(terms.when_of(request, terms.Query(request)).parents)
+        self.assertFalse(request_terms.when_of(request, request_terms.Query(request)).parents)
         request = make_request("parents=no")
-        self.assertRaises(BadRequest, terms.when_of, request, terms.Query(request))
+        self.assertRaises(BadRequest, request_terms.when_of, request, request_terms.Query(request))
 
 
 class FieldTests(SynchronousTestCase):
@@ -54,52 +54,52 @@ class FieldTests(SynchronousTestCase):
 
     def test_upload_length(self) -> None:
         """A length is digits."""
-        self.assertEqual(terms.upload_length(make_request(Upload_Length="10")), 10)
-        self.assertIsNone(terms.upload_length(make_request()))
+        self.assertEqual(request_terms.upload_length(make_request(Upload_Length="10")), 10)
+        self.assertIsNone(request_terms.upload_length(make_request()))
         for bad in ("", "-1", "1e3", "٣", "9" * 19, "1_0"):
-            self.refused(terms.upload_length, BadField, Upload_Length=bad)
+            self.refused(request_terms.upload_length, BadField, Upload_Length=bad)
 
     def test_digest(self) -> None:
         """A malformed digest is refused before any byte is stored."""
-        self.assertIsNone(terms.digest_of(make_request()))
-        self.refused(terms.digest_of, BadField, Repr_Digest="sha-256=abc")
+        self.assertIsNone(request_terms.digest_of(make_request()))
+        self.refused(request_terms.digest_of, BadField, Repr_Digest="sha-256=abc")
 
     def test_content_type(self) -> None:
         """A type that hosts could not send back is refused."""
-        self.assertEqual(terms.content_type_of(make_request()), "application/octet-stream")
-        self.assertEqual(terms.content_type_of(make_request(Content_Type="a/b")), "a/b")
+        self.assertEqual(request_terms.content_type_of(make_request()), "application/octet-stream")
+        self.assertEqual(request_terms.content_type_of(make_request(Content_Type="a/b")), "a/b")
         for bad in ("a/b\x00", "a/b\r\nX: y", "ä", "a" * 201):
-            self.refused(terms.content_type_of, BadField, Content_Type=bad)
+            self.refused(request_terms.content_type_of, BadField, Content_Type=bad)
 
     def test_modified(self) -> None:
         """A writer may say when the file was made."""
-        self.assertEqual(terms.modified_of(make_request(X_OC_Mtime="1.5")), 1500)
+        self.assertEqual(request_terms.modified_of(make_request(X_OC_Mtime="1.5")), 1500)
         self.assertEqual(
-            terms.modified_of(make_request(X_OC_Mtime="1700000000.123")), 1700000000123
+            request_terms.modified_of(make_request(X_OC_Mtime="1700000000.123")), 1700000000123
         )
-        self.assertEqual(terms.modified_of(make_request(X_OC_Mtime="-1.25")), -1250)
+        self.assertEqual(request_terms.modified_of(make_request(X_OC_Mtime="-1.25")), -1250)
         self.assertEqual(
-            terms.modified_of(make_request(X_OC_Mtime="-999999999999")), -62_135_596_800_000
+            request_terms.modified_of(make_request(X_OC_Mtime="-999999999999")), -62_135_596_800_000
         )
         for bad in ("--1", "now", "1e9", "9" * 13, ""):
-            self.refused(terms.modified_of, BadField, X_OC_Mtime=bad)
+            self.refused(request_terms.modified_of, BadField, X_OC_Mtime=bad)
 
     def test_content_range(self) -> None:
         """A part never replaces the whole."""
-        self.refused(terms.refuse_content_range, BadField, Content_Range="bytes 0-1/2")
+        self.refused(request_terms.refuse_content_range, BadField, Content_Range="bytes 0-1/2")
 
     def test_overwrite_and_depth(self) -> None:
         """Fields of COPY and MOVE that make no sense are refused."""
-        self.assertFalse(terms.overwrite_of(make_request(Overwrite="f")))
-        self.refused(terms.overwrite_of, BadField, Overwrite="maybe")
-        self.assertFalse(terms.deep_of(make_request(Depth="0")))
-        self.refused(terms.deep_of, BadField, Depth="1")
+        self.assertFalse(request_terms.overwrite_of(make_request(Overwrite="f")))
+        self.refused(request_terms.overwrite_of, BadField, Overwrite="maybe")
+        self.assertFalse(request_terms.deep_of(make_request(Depth="0")))
+        self.refused(request_terms.deep_of, BadField, Depth="1")
 
 
 class DestinationTests(SynchronousTestCase):
     def to(self, value: str) -> Key:
         request = make_request(Host="cloud.example:2573", Destination=value)
-        return terms.destination_of(request, "ann", "https://cloud.example")
+        return request_terms.destination_of(request, "ann", "https://cloud.example")
 
     def test_ours(self) -> None:
         """A path, or a URL of this server under any of its names."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator.readings import Readings
+from pigpen.coordinator.clock_readings import Readings
 from pigpen.env import sleep
 from pigpen.http import wire
 from pigpen.testing import SimEnv

@@ -1,4 +1,4 @@
-"""Extras: properties and locks of each member of a listing, read by the same query (CLD-51)."""
+"""Details: properties and locks of each member of a listing, read by the same query (CLD-51)."""
 
 from __future__ import annotations
 
