@@ -2,19 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.errors import BadField, BadKey, ElsewhereDestination
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request
-from pigpen.http.request_fields import destination_of, path_on_this_server
+from pigpen.http.request_fields import (
+    deep_of,
+    destination_of,
+    digest_of,
+    modified_of,
+    overwrite_of,
+    path_on_this_server,
+    refuse_content_range,
+)
 
 OWN = {"nas.example", "[::1]:8080"}
+
+
+def make_request(**fields: str) -> Request:
+    headers = Headers({name.replace("_", "-"): value for name, value in fields.items()})
+    return Request("PUT", Key(("a",)), headers=headers)
 
 
 def request_to(*values: str, host: str = "localhost:2574") -> Request:
     fields = [("Host", host), *(("Destination", value) for value in values)]
     return Request("MOVE", Key(("a",)), headers=Headers(fields))
+
+
+class FieldTests(SynchronousTestCase):
+    def refused(self, function: Callable[[Request], object], **fields: str) -> None:
+        self.assertRaises(BadField, function, make_request(**fields))
+
+    def test_digest(self) -> None:
+        """A malformed digest is refused before any byte is stored."""
+        self.assertIsNone(digest_of(make_request()))
+        self.refused(digest_of, Repr_Digest="sha-256=abc")
+
+    def test_modified(self) -> None:
+        """A writer may say when the file was made."""
+        self.assertEqual(modified_of(make_request(X_OC_Mtime="1.5")), 1500)
+        self.assertEqual(modified_of(make_request(X_OC_Mtime="1700000000.123")), 1700000000123)
+        self.assertEqual(modified_of(make_request(X_OC_Mtime="-1.25")), -1250)
+        self.assertEqual(modified_of(make_request(X_OC_Mtime="-999999999999")), -62_135_596_800_000)
+        for bad in ("--1", "now", "1e9", "9" * 13, ""):
+            self.refused(modified_of, X_OC_Mtime=bad)
+
+    def test_content_range(self) -> None:
+        """A part never replaces the whole."""
+        self.refused(refuse_content_range, Content_Range="bytes 0-1/2")
+
+    def test_overwrite_and_depth(self) -> None:
+        """Fields of COPY and MOVE that make no sense are refused."""
+        self.assertFalse(overwrite_of(make_request(Overwrite="f")))
+        self.refused(overwrite_of, Overwrite="maybe")
+        self.assertFalse(deep_of(make_request(Depth="0")))
+        self.refused(deep_of, Depth="1")
 
 
 class DestinationTests(SynchronousTestCase):

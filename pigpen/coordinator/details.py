@@ -25,7 +25,7 @@ from pigpen.coordinator.catalog.details import lock_info, lock_of
 from pigpen.coordinator.catalog.locks import LockRow
 from pigpen.coordinator.catalog.namespace import change_properties, resolve
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.request_terms import Query, modified_of, when_of
+from pigpen.coordinator.request_terms import Query, when_of
 from pigpen.database.transaction import Transaction
 from pigpen.errors import BadRequest
 from pigpen.http.answers import check_method, json_answer, read_json
@@ -33,6 +33,7 @@ from pigpen.http.elements import check_property, parse_element
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.namespace import LOCK_SECONDS, Changes, LockWish, Property, When
+from pigpen.http.request_fields import modified_of
 
 #: an owner is XML that a person's program sent (REL 5: XML)
 MAX_LOCK_BYTES = 64 * 1024

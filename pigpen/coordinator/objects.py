@@ -10,13 +10,7 @@ from pigpen.coordinator.details import Details, read_changes
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.listings import Listings
-from pigpen.coordinator.request_terms import (
-    Query,
-    deep_of,
-    destination_of,
-    overwrite_of,
-    when_of,
-)
+from pigpen.coordinator.request_terms import Query, destination_of, when_of
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.coordinator.uploads import Uploads
 from pigpen.database.transaction import Transaction
@@ -25,6 +19,7 @@ from pigpen.http.answers import json_answer
 from pigpen.http.key import Key
 from pigpen.http.message import Handler, Headers, Request, Response
 from pigpen.http.namespace import Changes
+from pigpen.http.request_fields import deep_of, overwrite_of
 
 METHODS = "GET, HEAD, PUT, DELETE, MKCOL, MOVE, COPY"
 

@@ -12,16 +12,10 @@ from pigpen.http.if_header import IfField, parse_if
 from pigpen.http.key import Key
 from pigpen.http.message import Request
 from pigpen.http.namespace import When
-from pigpen.http.request_fields import deep_of as deep_of
-from pigpen.http.request_fields import digest_of as digest_of
-from pigpen.http.request_fields import modified_of as modified_of
-from pigpen.http.request_fields import overwrite_of as overwrite_of
-from pigpen.http.request_fields import refuse_content_range as refuse_content_range
 from pigpen.http.request_fields import sent_content_type
 
 _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
-
 
 #: the user of an account whose lock tokens count; without it the account itself (DAV-46)
 PRINCIPAL = "Pigpen-Principal"

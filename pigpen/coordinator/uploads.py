@@ -22,9 +22,6 @@ from pigpen.coordinator.put_answers import sent_answer, stored_answer
 from pigpen.coordinator.request_terms import (
     Query,
     content_type_of,
-    digest_of,
-    modified_of,
-    refuse_content_range,
     upload_length,
     when_of,
     write_id_of,
@@ -39,6 +36,7 @@ from pigpen.http.answers import json_answer
 from pigpen.http.body import Body, BytesBody, read_all
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request, Response
+from pigpen.http.request_fields import digest_of, modified_of, refuse_content_range
 
 _NOT_YET = b"not stored yet: follow the redirect (curl -L)\n"
 
