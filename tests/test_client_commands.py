@@ -10,7 +10,7 @@ from pigpen.errors import Refused
 from pigpen.http import wire
 from pigpen.http.key import Key
 from pigpen.testing.env import SimEnv
-from tests.fake_cloud import COORDINATOR, KEY, FakeCloud, problem
+from tests.client_kit import COORDINATOR, KEY, FakeCloud, problem
 
 
 class CommandTests(SynchronousTestCase):

@@ -15,7 +15,7 @@ from pigpen.http.message import Headers, Response
 from pigpen.http.ranges import ByteRange
 from pigpen.testing.env import SimEnv
 from pigpen.testing.world import World
-from tests.fake_cloud import COORDINATOR, KEY, FakeCloud, problem
+from tests.client_kit import COORDINATOR, KEY, FakeCloud, problem
 
 BIG = bytes(range(256)) * 100  # 25,600 bytes
 

@@ -13,7 +13,7 @@ from pigpen.http.body import Body, BytesBody, StreamBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 from pigpen.testing.env import SimEnv
-from tests.fake_cloud import COORDINATOR, KEY, FakeCloud
+from tests.client_kit import COORDINATOR, KEY, FakeCloud
 
 END = b'{"end":true,"next":null}\n'
 

@@ -17,7 +17,7 @@ from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 from pigpen.http.wire import Stored
 from pigpen.testing.env import SimEnv
-from tests.fake_cloud import COORDINATOR, KEY, FakeCloud, problem
+from tests.client_kit import COORDINATOR, KEY, FakeCloud, problem
 
 BIG = bytes(range(256)) * 400  # 102,400 bytes
 

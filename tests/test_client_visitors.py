@@ -8,7 +8,7 @@ from pigpen.client import visitors
 from pigpen.client.visitors import KNOWN_SECONDS, Visitors
 from pigpen.errors import NoAnswer, Unauthorized
 from pigpen.testing.env import SimEnv
-from tests.fake_cloud import COORDINATOR, KEY, FakeCloud
+from tests.client_kit import COORDINATOR, KEY, FakeCloud
 
 
 class VisitorTests(SynchronousTestCase):

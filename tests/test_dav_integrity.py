@@ -14,7 +14,7 @@ from pigpen.http.body import Body, BytesBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request
 from pigpen.testing import SimEnv
-from tests.fake_web import Chunks
+from tests.web_kit import Chunks
 
 DATA = b"hello world"
 MD5 = hashlib.md5(DATA)

@@ -21,7 +21,7 @@ from pigpen.http.body import BytesBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 from pigpen.http.namespace import Lock
-from tests.properties import given, st
+from tests.hypothesis_kit import given, st
 
 LOCK = Lock(
     "urn:uuid:1", Key(("a",), True), True, True, "me", '<x xmlns="u">&lt;</x>', 1_000_600_000

@@ -21,7 +21,7 @@ from pigpen.http.body import Body
 from pigpen.http.key import Key
 from pigpen.http.message import Response
 from pigpen.http.namespace import NOTHING, Node, Want
-from tests.shelf import WHEN, Shelf, call_of, file, folder, now, text_of
+from tests.shelf_kit import WHEN, Shelf, call_of, file, folder, now, text_of
 
 HOSTILE = (
     "<script>alert(1)<script>",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from lxml import etree
 
 from tests.dav_kit import DavCase
-from tests.properties import given, st
-from tests.shelf import D, Stat, props, stats_of
+from tests.hypothesis_kit import given, st
+from tests.shelf_kit import D, Stat, props, stats_of
 
 texts = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=20

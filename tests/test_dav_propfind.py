@@ -17,7 +17,7 @@ from pigpen.http.key import Key
 from pigpen.http.message import Response
 from pigpen.http.namespace import Ability, Lock, Property, Want, When
 from tests.dav_kit import SlowBody
-from tests.shelf import WHEN, Shelf, Stat, call_of, file, folder, now, props, stats_of, text_of
+from tests.shelf_kit import WHEN, Shelf, Stat, call_of, file, folder, now, props, stats_of, text_of
 
 ALLPROP = '<D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>'
 PROPNAME = '<D:propfind xmlns:D="DAV:"><D:propname/></D:propfind>'

@@ -26,7 +26,7 @@ from pigpen.http.body import Body, PushBody, StreamBody
 from pigpen.http.key import Key
 from pigpen.http.message import Response
 from pigpen.http.namespace import MAX_VALUE_BYTES, Ability, Property
-from tests.shelf import D, Shelf, Stat, call_of, file, now, stats_of, text_of
+from tests.shelf_kit import D, Shelf, Stat, call_of, file, now, stats_of, text_of
 
 DATE = "Sun, 10 Apr 2022 08:00:00 GMT"
 MS = 1_649_577_600_000

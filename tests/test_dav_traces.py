@@ -17,7 +17,7 @@ from pigpen.dav.face import WebDav
 from pigpen.testing import World
 from pigpen.testing.namespace import make_namespace
 from pigpen.web.server import HttpFactory
-from tests.fake_web import responses
+from tests.web_kit import responses
 
 HOST = "dav.example:2574"
 

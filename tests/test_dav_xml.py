@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.dav.xml import MAX_XML_BYTES, XmlElement, element_text, read_xml
 from pigpen.errors import BadRequest, PigpenError, TooLarge
 from pigpen.http.body import BytesBody, PushBody, StreamBody
-from tests.properties import example, given, st
+from tests.hypothesis_kit import example, given, st
 
 BOMB = (
     b'<!DOCTYPE a [<!ENTITY x "xxxxxxxxxx"><!ENTITY y "&x;&x;&x;&x;&x;&x;&x;&x;">'

@@ -20,7 +20,7 @@ from pigpen.http.answers import (
 from pigpen.http.body import BytesBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request
-from tests.properties import given, st
+from tests.hypothesis_kit import given, st
 
 
 class Shape(msgspec.Struct):

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.errors import BodyAborted, ConnectionLost, ShortBody, TooLarge
 from pigpen.http.body import BytesBody, FileBody, PushBody, StreamBody, read_all
 from pigpen.testing import SimEnv
-from tests.properties import given, st
+from tests.hypothesis_kit import given, st
 
 chunk_lists = st.lists(st.binary(max_size=20), max_size=8)
 

@@ -8,7 +8,7 @@ from pigpen.errors import BadField
 from pigpen.http.conditions import Conditions, Validators, if_range_holds
 from pigpen.http.fields import format_date
 from pigpen.http.message import Headers
-from tests.properties import given, settings, st
+from tests.hypothesis_kit import given, settings, st
 
 NOW = 1_700_000_000
 TAGS = ('"a"', '"b"', 'W/"a"', '""')

@@ -21,7 +21,7 @@ from pigpen.http.fields import (
     parse_links,
     parse_modified,
 )
-from tests.properties import example, given, st
+from tests.hypothesis_kit import example, given, st
 
 #: before, years have fewer than three digits, which readers take for two
 YEAR_100 = -59_011_459_200

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.errors import BadKey, KeyTooLong, PigpenError
 from pigpen.http.key import MAX_KEY_BYTES, MAX_NAME_BYTES, Key
-from tests.properties import example, given, st
+from tests.hypothesis_kit import example, given, st
 
 ROOT = Key((), True)
 #: what round-trips (DAV-60)

@@ -10,7 +10,7 @@ from pigpen.errors import BadRequest
 from pigpen.http.body import BytesBody
 from pigpen.http.key import Key
 from pigpen.http.message import NOBODY, Caller, Headers, Outcome, Request, Response
-from tests.properties import given, st
+from tests.hypothesis_kit import given, st
 
 KEY = Key.of(["a", "b"])
 

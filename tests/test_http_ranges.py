@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.errors import RangeNotSatisfiable
 from pigpen.http.ranges import ByteRange, ContentRange, parse_content_range, parse_range
-from tests.properties import example, given, st
+from tests.hypothesis_kit import example, given, st
 
 lengths = st.integers(0, 12)
 digits = st.sampled_from(["", "0", "1", "2", "5", "11", "12", "13", "007", "9" * 18, "9" * 19])

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.errors import BodyAborted, ConnectFailed, TimedOut, TooLarge, Unauthorized, Unavailable
 from pigpen.http.body import BytesBody, StreamBody
 from pigpen.http.message import Request, Response
-from tests.fake_web import (
+from tests.web_kit import (
     GET,
     KIB,
     Chunks,

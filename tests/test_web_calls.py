@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from pigpen.errors import BadAnswer, BodyAborted, ConnectFailed, ConnectionLost, TimedOut
 from pigpen.http.body import BytesBody
 from pigpen.http.message import Headers, Response
-from tests.raw_server import OK, ClientCase
+from tests.raw_server_kit import OK, ClientCase
 
 
 class CallCase(ClientCase):

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.errors import BodyAborted
 from pigpen.http.body import BytesBody, StreamBody, read_all
 from pigpen.http.message import Headers, Request, Response
-from tests.fake_web import (
+from tests.web_kit import (
     GET,
     KIB,
     Chunks,

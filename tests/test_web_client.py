@@ -21,7 +21,7 @@ from pigpen.errors import (
 from pigpen.http.body import Body, BytesBody, PushBody, StreamBody, read_all
 from pigpen.http.message import Headers
 from pigpen.web.client import ClientLimits
-from tests.raw_server import OK, ClientCase
+from tests.raw_server_kit import OK, ClientCase
 
 
 def chunked(*parts: bytes) -> bytes:

@@ -27,7 +27,7 @@ from pigpen.errors import ConnectFailed, TimedOut, Untrusted
 from pigpen.http.body import BytesBody, read_all
 from pigpen.testing import World
 from pigpen.web.client import HttpClient
-from tests.raw_server import OK, RawServer
+from tests.raw_server_kit import OK, RawServer
 
 AUTHORITY = trustme.CA(key_type=trustme.KeyType.ECDSA)
 STRANGER = trustme.CA(key_type=trustme.KeyType.ECDSA)

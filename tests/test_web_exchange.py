@@ -20,7 +20,7 @@ from pigpen.errors import (
     TooLarge,
 )
 from pigpen.http.body import WINDOW_BYTES, Body, PushBody, StreamBody, read_all
-from tests.raw_server import OK, ClientCase
+from tests.raw_server_kit import OK, ClientCase
 
 CHUNK = 64 * 1024
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fake_web import Recorder, Server, responses
+from tests.web_kit import Recorder, Server, responses
 
 G = b"GET / HTTP/1.1\r\nHost: a\r\n"
 P = b"PUT /x HTTP/1.1\r\nHost: a\r\n"

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.http.body import FileBody
 from pigpen.http.message import Response
-from tests.fake_web import (
+from tests.web_kit import (
     GET,
     KIB,
     Chunks,

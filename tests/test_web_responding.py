@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.http.body import BytesBody, FileBody
 from pigpen.http.message import Headers, Response
-from tests.fake_web import (
+from tests.web_kit import (
     GET,
     Chunks,
     MemoryFile,

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.http.body import BytesBody
 from pigpen.http.message import Response
-from tests.fake_web import (
+from tests.web_kit import (
     GET,
     Held,
     Recorder,

@@ -9,7 +9,7 @@ from pigpen.dav.xml import XmlElement, read_xml
 from pigpen.errors import Conflict, NotFound
 from pigpen.http.conditions import Validators
 from pigpen.http.namespace import NOTHING, Lock, Node, Want, check_conditions
-from pigpen.http.rules import in_the_way
+from pigpen.http.namespace_rules import in_the_way
 
 
 async def found(call: Call, want: Want = NOTHING) -> Node:

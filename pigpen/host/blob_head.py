@@ -7,8 +7,8 @@ import re
 from pigpen.host.confirming import etag_of
 from pigpen.http.body import Body
 from pigpen.http.conditions import Validators
+from pigpen.http.field_lines import FieldLines
 from pigpen.http.fields import format_digest
-from pigpen.http.lines import FieldLines
 from pigpen.http.message import Headers, Response
 from pigpen.http.representation import Selection
 from pigpen.http.wire import Expectation

@@ -12,8 +12,8 @@ from multidict import CIMultiDict, MultiDict
 
 from pigpen.errors import BadRequest
 from pigpen.http.body import Body, BytesBody
+from pigpen.http.field_lines import FieldLines
 from pigpen.http.key import Key
-from pigpen.http.lines import FieldLines
 
 #: header fields: names in any case, values as latin-1 text
 Headers = CIMultiDict[str]

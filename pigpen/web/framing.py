@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from pigpen.errors import BadField, BadRequest, ExpectationFailed, MethodNotAllowed, NotBuilt
-from pigpen.http.lines import HOP_BY_HOP
+from pigpen.http.field_lines import HOP_BY_HOP
 from pigpen.http.message import Headers
 
 # method SP target SP version, exactly (llhttp allows more spaces, and other versions)

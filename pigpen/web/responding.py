@@ -9,7 +9,7 @@ import msgspec
 
 from pigpen.errors import ShortBody, TooLarge
 from pigpen.http.body import CHUNK_BYTES, Body, BytesBody, FileBody
-from pigpen.http.lines import FieldLines
+from pigpen.http.field_lines import FieldLines
 from pigpen.http.message import Response
 from pigpen.web.outlet import SENDFILE_BYTES, WRITE_BYTES, Outlet, SocketOutlet
 

@@ -14,8 +14,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from pigpen.env import Env
+from pigpen.http.field_lines import FieldLines
 from pigpen.http.fields import format_date
-from pigpen.http.lines import FieldLines
 from pigpen.http.message import Handler
 from pigpen.web.channel import HttpChannel
 from pigpen.web.limits import ServerLimits

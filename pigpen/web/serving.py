@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-from pigpen.http.lines import FieldLines
+from pigpen.http.field_lines import FieldLines
 from pigpen.http.message import Handler
 from pigpen.web.limits import ServerLimits
 

@@ -31,7 +31,7 @@ from pigpen.errors import (
 )
 from pigpen.http.key import Key
 from pigpen.http.namespace import LockWish, When, check_conditions
-from pigpen.http.rules import lock_end, new_token
+from pigpen.http.namespace_rules import lock_end, new_token
 
 #: of one account; a collection's DELETE looks at each
 MAX_LOCKS: Final = 25_000

@@ -17,7 +17,7 @@ from pigpen.errors import Locked, PreconditionFailed
 from pigpen.http.if_header import IfField, ResourceState
 from pigpen.http.key import Key
 from pigpen.http.namespace import When
-from pigpen.http.rules import in_the_way
+from pigpen.http.namespace_rules import in_the_way
 
 
 class LockRow(msgspec.Struct, frozen=True):

@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 from pigpen.database.transaction import Row, Transaction
-from pigpen.http import rules
+from pigpen.http import namespace_rules
 from pigpen.http.conditions import Validators
 from pigpen.http.key import Key
-from pigpen.http.rules import spellings
+from pigpen.http.namespace_rules import spellings
 
 #: the parent of collections that were deleted and wait to be swept
 DETACHED: Final = 0
@@ -252,6 +252,6 @@ def detach(tx: Transaction, node_id: int) -> None:
 
 
 def grown_time(tx: Transaction, before: Node | None, wished: int | None = None) -> tuple[int, bool]:
-    """As `rules.grown_time`; what was a collection before had no version."""
+    """As `namespace_rules.grown_time`; what was a collection before had no version."""
     known = None if before is None or before.is_collection else before.modified
-    return rules.grown_time(tx.now, known, wished)
+    return namespace_rules.grown_time(tx.now, known, wished)

@@ -9,7 +9,7 @@ from pigpen.errors import BadAnswer, NotFound
 from pigpen.http.key import Key
 from pigpen.http.message import Response
 from pigpen.http.namespace import NOTHING, Lock, Node, Property, Want
-from pigpen.http.rules import spellings
+from pigpen.http.namespace_rules import spellings
 from pigpen.stores.sidecar import entry_rows, lock_rows
 from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.jobs import Jobs

@@ -15,7 +15,7 @@ from pigpen.errors import (
 )
 from pigpen.http.key import Key
 from pigpen.http.namespace import Lock, LockWish
-from pigpen.http.rules import in_the_way, lock_end, new_token
+from pigpen.http.namespace_rules import in_the_way, lock_end, new_token
 from pigpen.stores.sidecar.names import key_of, place_of, places_above
 
 #: of one gateway; a collection's DELETE looks at each below it

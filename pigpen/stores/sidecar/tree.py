@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pigpen.env import Env, Space
 from pigpen.errors import BadKey, Conflict, MethodNotAllowed, Unavailable
-from pigpen.http import rules
+from pigpen.http import namespace_rules
 from pigpen.http.key import Key
 from pigpen.http.namespace import Node, When
 from pigpen.stores.sidecar.claims import Claims
@@ -127,6 +127,6 @@ def check_names(key: Key) -> None:
 
 
 def grown_time(now: int, before: Node | None, wished: int | None = None) -> tuple[int, bool]:
-    """As `rules.grown_time`; what was a collection before had no version."""
+    """As `namespace_rules.grown_time`; what was a collection before had no version."""
     known = None if before is None or before.is_collection else before.modified
-    return rules.grown_time(now, known, wished)
+    return namespace_rules.grown_time(now, known, wished)

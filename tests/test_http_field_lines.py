@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.http.lines import FieldLines
+from pigpen.http.field_lines import FieldLines
 from pigpen.http.message import Headers, Response
 
 
