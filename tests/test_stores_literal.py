@@ -3,7 +3,7 @@
 from pigpen.http.answers import NDJSON
 from pigpen.http.body import PushBody
 from pigpen.stores.literal import ErrorStore, LiteralStore, NullStore
-from pigpen.testing.contract import ContractCase, store_contract
+from pigpen.testing.store_contract import ContractCase, store_contract
 
 TEXT = b"User-agent: *\nDisallow: /\n"
 

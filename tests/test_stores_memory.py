@@ -3,7 +3,7 @@
 from pigpen.http.body import PushBody
 from pigpen.http.fields import format_digest
 from pigpen.stores.memory import MemoryStore
-from pigpen.testing.contract import ContractCase, store_contract
+from pigpen.testing.store_contract import ContractCase, store_contract
 
 
 class MemoryStoreTests(store_contract(lambda case: MemoryStore(case.env))):  # type: ignore[misc]

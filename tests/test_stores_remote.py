@@ -12,7 +12,7 @@ from pigpen.http.key import Key
 from pigpen.http.message import Handler, Headers, Request, Response
 from pigpen.stores.memory import MemoryStore
 from pigpen.stores.remote import RemoteStore
-from pigpen.testing.contract import ContractCase, store_contract
+from pigpen.testing.store_contract import ContractCase, store_contract
 from pigpen.web.client import HttpClient
 from pigpen.web.server import HttpFactory
 

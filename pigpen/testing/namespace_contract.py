@@ -15,12 +15,12 @@ from typing import Any
 
 from pigpen.testing.namespace_case import NamespaceCase
 from pigpen.testing.namespace_conditions import ConditionTests
+from pigpen.testing.namespace_copy_move import TransferTests
 from pigpen.testing.namespace_listing import ListingTests
 from pigpen.testing.namespace_locks import LockTests
 from pigpen.testing.namespace_properties import PropertyTests
 from pigpen.testing.namespace_races import RaceTests
 from pigpen.testing.namespace_random import RandomTests
-from pigpen.testing.namespace_transfers import TransferTests
 from pigpen.testing.namespace_writes import WriteTests
 
 __all__ = ["NamespaceCase", "NamespaceContract", "namespace_contract"]

@@ -18,8 +18,8 @@ import msgspec
 from pigpen.http.answers import NDJSON
 from pigpen.http.body import StreamBody
 from pigpen.http.message import Capability, Store
-from pigpen.testing.contract_case import Answer, ContractCase
-from pigpen.testing.contract_streams import StreamContract
+from pigpen.testing.store_case import Answer, ContractCase
+from pigpen.testing.store_streams import StreamContract
 
 __all__ = ["Answer", "ContractCase", "StoreContract", "store_contract"]
 

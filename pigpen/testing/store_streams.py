@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from pigpen.errors import BodyAborted, PigpenError
 from pigpen.http.body import Body, PushBody, StreamBody
 from pigpen.http.message import Capability
-from pigpen.testing.contract_case import MIB, ContractCase
+from pigpen.testing.store_case import MIB, ContractCase
 
 
 class StreamContract(ContractCase):
