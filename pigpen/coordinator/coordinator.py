@@ -166,14 +166,8 @@ class Coordinator:
         openings = Openings(env, catalog, entrance, hosts, announcer)
         passthrough = Passthrough(client, catalog, hosts, metrics)
         uploads = Uploads(env, entrance, openings, passthrough, metrics)
-        objects = ObjectsApi(
-            settings,
-            entrance,
-            downloads,
-            uploads,
-            Listings(entrance, catalog),
-            AccountLocks(entrance, catalog),
-        )
+        listings, locks = Listings(entrance, catalog), AccountLocks(entrance, catalog)
+        objects = ObjectsApi(settings, entrance, downloads, uploads, listings, locks)
         host_tools = HostTools(
             env=env,
             settings=settings,

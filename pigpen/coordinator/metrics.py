@@ -29,23 +29,16 @@ class Metrics:
             "pigpen_requests", "Requests answered.", ["method", "status"], registry=registry
         )
         self._children: dict[tuple[str, int], Counter] = {}
-        self.redirect_seconds = Histogram(
-            "pigpen_redirect_seconds",
-            "From a request to its 307.",
-            buckets=_SECONDS,
-            registry=registry,
+        self.redirect_seconds = _seconds(
+            registry, "pigpen_redirect_seconds", "From a request to its 307."
         )
-        self.acknowledge_seconds = Histogram(
+        self.acknowledge_seconds = _seconds(
+            registry,
             "pigpen_acknowledge_seconds",
             "How long hosts took for a batch of expectations.",
-            buckets=_SECONDS,
-            registry=registry,
         )
-        self.commit_seconds = Histogram(
-            "pigpen_commit_seconds",
-            "How long a durable commit took.",
-            buckets=_SECONDS,
-            registry=registry,
+        self.commit_seconds = _seconds(
+            registry, "pigpen_commit_seconds", "How long a durable commit took."
         )
         self._commits = Counter(
             "pigpen_commits", "Writes that ended, by outcome.", ["outcome"], registry=registry
@@ -87,6 +80,10 @@ class Metrics:
         """The answer to GET /metrics."""
         headers = Headers({"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
         return Response(200, headers, BytesBody(generate_latest(self._registry)))
+
+
+def _seconds(registry: CollectorRegistry, name: str, about: str) -> Histogram:
+    return Histogram(name, about, buckets=_SECONDS, registry=registry)
 
 
 class _HostStates:

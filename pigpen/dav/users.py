@@ -19,7 +19,6 @@ from pigpen.errors import ConfigError
 
 REALM: Final = "pigpen"
 MAX_FILE_BYTES: Final = 1024 * 1024
-MAX_NAME: Final = 200
 
 _NAME = re.compile(r"[^:\x00-\x1f\x7f\"\\]{1,200}")
 _HASH = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")

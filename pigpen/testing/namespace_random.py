@@ -14,8 +14,6 @@ from pigpen.testing.namespace_case import NamespaceCase
 from pigpen.testing.namespace_model import HeldLock, Model, Path, Refusal
 
 NAMES = ("a", "b", "c")
-#: an act of the namespace, and the same of the model
-Pair = tuple[Coroutine[Any, Any, Any], Callable[[], None]]
 
 
 class RandomTests(NamespaceCase):

@@ -49,10 +49,6 @@ def below(tx: Transaction, place: str) -> list[Lock]:
     return [_lock(row) for row in tx.all(_BELOW, place + "/", place + "0", tx.now)]
 
 
-def covering_each(tx: Transaction, places: Iterable[str]) -> dict[str, list[Lock]]:
-    return {place: covering(tx, place) for place in places}
-
-
 def missing(
     tx: Transaction,
     changed: Iterable[str],
