@@ -18,11 +18,13 @@ from pigpen.errors import PigpenError
 from pigpen.host import writer
 from pigpen.host.folder import Note
 from pigpen.http import wire
+from pigpen.http.body import Body, BytesBody
 from pigpen.testing import SimDisk, SimEnv, bury, quiet_burial
 from pigpen.testing.files import SimOpenFile
 from tests.host_kit import FakeCoordinator, Kit, chunks, digest_of, id_of
 
-SMALL = b"hello"
+#: in pieces, and all at once: a `SmallUpload`
+SMALL, WHOLE = b"hello", b"all of it"
 LARGE = bytes(range(256)) * 2500  # 640,000 bytes: several writes
 NUMBER = 1
 BLOB = id_of(NUMBER + 10**6)
@@ -41,7 +43,11 @@ def make_kit(seed: int = 0) -> Kit:
 def begin_put(kit: Kit, data: bytes) -> Callable[[], Deferred[Any]]:
     """Announce a PUT; what is returned sends it."""
     path = kit.expect_put(NUMBER, length=len(data), digest=digest_of(data))
-    return lambda: kit.ask("PUT", path, body=chunks(data, 64 * 1024, len(data)))
+    return lambda: kit.ask("PUT", path, body=body_of(data))
+
+
+def body_of(data: bytes) -> Body:
+    return BytesBody(data) if data is WHOLE else chunks(data, 64 * 1024, len(data))
 
 
 def count_operations(data: bytes) -> int:
@@ -157,14 +163,14 @@ class ErrorTests(FaultCase):
 
     def test_io_error(self) -> None:
         """EIO at any operation: 500 and nothing left, or 201 and all there."""
-        for data in (SMALL, LARGE):
+        for data in (SMALL, WHOLE, LARGE):
             statuses = self.sweep(data, EIO, 1)
             self.assertLessEqual(set(statuses), {201, 500})
             self.assertIn(500, statuses)
 
     def test_full(self) -> None:
         """ENOSPC at any operation, once or for good: 507 (500 where an fsync said so)."""
-        for data in (SMALL, LARGE):
+        for data in (SMALL, WHOLE, LARGE):
             for times in (1, None):
                 statuses = self.sweep(data, ENOSPC, times)
                 self.assertLessEqual(set(statuses), {201, 500, 507})
@@ -219,12 +225,12 @@ class DeathTests(FaultCase):
 
     def test_killed(self) -> None:
         """kill -9 in every operation."""
-        for data in (SMALL, LARGE):
+        for data in (SMALL, WHOLE, LARGE):
             self.sweep(data, 0, power=False)
 
     def test_power_cut(self) -> None:
         """A power cut in every operation, with other luck each time."""
-        for data in (SMALL, LARGE):
+        for data in (SMALL, WHOLE, LARGE):
             for seed in range(3):
                 self.sweep(data, seed, power=True)
 

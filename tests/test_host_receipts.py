@@ -195,6 +195,20 @@ class ReceiptTests(SynchronousTestCase):
         self.kit.advance(1)
         self.kit.env.run(self.kit.host.stop(0), 30)
         self.assertEqual(self.successResultOf(answer).status, 202)
+        self.assertEqual(self.kit.disk.open_files, [])
+
+    def test_bug(self) -> None:
+        """When something breaks that nobody foresaw, a client hears of it, and a host can end."""
+        self.kit.coordinator.down = True
+        answer = self.kit.ask("PUT", self.path, body=b"hello")
+        self.kit.advance(1)
+        self.kit.disk.fail_next(ZeroDivisionError(), "sync")
+        world = self.kit.env.world
+        with self.assertRaises(ZeroDivisionError):
+            world.run(answer, errors_allowed=True)
+        self.assertEqual(self.kit.host.room.reserved, 0)
+        world.run(self.kit.host.stop(0), errors_allowed=True)
+        self.flushLoggedErrors(ZeroDivisionError)
 
     def test_batched(self) -> None:
         """Receipts that wait share a request and a commit."""

@@ -297,6 +297,20 @@ class ResumeTests(SynchronousTestCase):
         self.assertEqual(self.kit.files(), {})
         self.assertEqual((self.kit.host.room.used, self.kit.host.room.reserved), (0, 0))
 
+    def test_full_since_the_part_is_gone(self) -> None:
+        """One who was promised room for the rest only, and must send all, is refused if there is
+        no more room; nothing of it is left."""
+        self.cut(1_000_000, self.path)
+        self.kit.advance(24 * 3600 - 100)
+        one = wire.Expectation(id_of(2), "PUT", id_of(1 + 10**6), length=5, start=600, end=900)
+        self.assertEqual(self.kit.statuses(one), [204])
+        self.kit.advance(200)
+        room = self.kit.host.room
+        room.target_size = room.used
+        self.assertEqual(self.kit.status("PUT", f"/x/{id_of(2)}", body=b"hello"), 507)
+        self.kit.stop()
+        self.assertEqual((room.used, room.reserved), (0, 0))
+
     def test_answer_lost(self) -> None:
         """If the host died after the rename, the client only asks for the receipt again."""
         self.kit.coordinator.mute = True

@@ -121,7 +121,8 @@ class Host:
         for chore in chores:
             chore.cancel()
         self._files.close()
-        self._tasks.forget(self._outbox_file.close())
+        await self._tasks.settled()
+        self._tasks.forget(self._outbox_file.close())  # late receipts were kept until now
         await self._tasks.settled()
         await self._unlock()
 

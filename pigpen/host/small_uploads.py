@@ -40,12 +40,12 @@ class SmallUpload(SmallBlob):
     def begin(self) -> Deferred[Response]:
         """:return: fails with PigpenError; cancel it when the client leaves."""
         tools, done = self._tools, self._done
-        tools.table.begin_put(self._live)
         reservation = self._live.reservation
         assert done is not None and reservation is not None
+        reservation.take(self._size)  # first: it may be refused
+        tools.table.begin_put(self._live)
         tools.tasks.hold()
         tools.running[self.blob] = self
-        reservation.take(self._size)
         tools.parts.batches.add(self)
         return done
 
@@ -92,10 +92,10 @@ class SmallUpload(SmallBlob):
     async def _be_late(self) -> None:
         try:
             response = await self._confirmation.late(self.sha256)
-        except PigpenError as error:
+        except Exception as error:
             self._fail(error)
-        else:
-            self._answer(response)
+            raise
+        self._answer(response)
 
     def _answer(self, response: Response) -> None:
         done = self._end()
