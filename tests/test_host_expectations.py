@@ -119,6 +119,19 @@ class TableTests(SynchronousTestCase):
         self.table.end_put(live, spent=False)
         self.assertEqual(len(self.table), 0)
 
+    def test_extended_while_it_runs(self) -> None:
+        """What got 202 after its `end` can be asked for an hour, and is gone then."""
+        live = self.add(Expectation(id_of(1), "PUT", id_of(2), length=3, end=10))
+        self.table.begin_put(live)
+        self.clock.advance(20)
+        self.table.extend(live)
+        self.table.end_put(live, spent=True)
+        self.clock.advance(3000)
+        self.find(1)
+        self.clock.advance(1000)
+        self.assertEqual(len(self.table), 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_many(self) -> None:
         """100,000 unused expectations leave nothing, and use one timer."""
         table = Expectations(self.clock, 100_000, 100_000)

@@ -174,7 +174,7 @@ class Expectations:
             self._rest(live)
 
     def _rest(self, live: Live) -> None:
-        record = live.record() if live.key in self._table else None
+        record = live.record() if self._table.get(live.key) is live else None
         if record is not None:
             self._table[live.key] = pack(record)
 
@@ -264,6 +264,7 @@ class Expectations:
     def extend(self, live: Live) -> None:
         """The client got 202 and may ask how it ended."""
         live.ends = max(live.ends, self._clock.seconds() + ASK_SECONDS)
+        self._watch(live.ends, live.key)  # at its first end it may have run, and is watched no more
 
     # -- expiry ------------------------------------------------------------------------------------
 
