@@ -55,8 +55,10 @@ class Syncers:
             self._start(helpers)
         for _ in range(helpers):
             self._rounds.put(current)
-        current.work()
-        errors = [current.done.get() for _ in range(helpers)]
+        try:
+            current.work()
+        finally:  # what was not waited for would go on with files that the caller closes
+            errors = [current.done.get() for _ in range(helpers)]
         for error in errors:
             if error is not None:
                 raise error

@@ -46,6 +46,22 @@ class SyncersTests(SynchronousTestCase):
             self.assertRaises(ZeroDivisionError, syncers.run, [lambda: 1 / 0 and None] * 3)
         self.assertEqual(syncers.run([lambda: None] * 3), [None] * 3)
 
+    def test_bug_while_others_work(self) -> None:
+        """Such an error does not come before all steps that have begun have ended."""
+        syncers, begun, ended = Syncers(1), threading.Event(), threading.Event()
+        caller = threading.current_thread()
+
+        def step() -> None:
+            if threading.current_thread() is caller:
+                begun.wait(10)
+                raise ZeroDivisionError
+            begun.set()
+            ended.wait(0.05)
+            ended.set()
+
+        self.assertRaises(ZeroDivisionError, syncers.run, [step] * 2)
+        self.assertTrue(ended.is_set())
+
 
 class SyncTogetherTests(SynchronousTestCase):
     def check(self, disk: Disk, root: str) -> None:
