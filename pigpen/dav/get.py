@@ -37,16 +37,16 @@ async def get(call: Call) -> Response:
     body_taken = False
     try:
         node = reading.node
-        selection = select(call.request, _validators(node), node.length)
+        selection = select(call.request, node.validators, node.length)
         await _check_if(call)
         if selection.status == 304:
-            return selection.answer(_validators(node), _fields(node), None)
+            return selection.answer(node.validators, _fields(node), None)
         where = _locations(call, reading)
         if where:
             return _redirect(node, where)
         body_taken = True
         body = await reading.body(selection.offset, selection.length)
-        return selection.answer(_validators(node), _fields(node), body)
+        return selection.answer(node.validators, _fields(node), body)
     finally:
         if not body_taken:
             await reading.close()
@@ -57,9 +57,9 @@ async def head(call: Call) -> Response:
     node = await _found(call)
     if node.is_collection:
         return await _collection(call, node)
-    selection = select(call.request, _validators(node), node.length)
+    selection = select(call.request, node.validators, node.length)
     await _check_if(call)
-    return selection.answer(_validators(node), _fields(node), None)
+    return selection.answer(node.validators, _fields(node), None)
 
 
 async def _found(call: Call) -> Node:
@@ -82,12 +82,6 @@ async def _collection(call: Call, node: Node) -> Response:
 async def _check_if(call: Call) -> None:
     if call.when.if_field is not None:
         await call.namespace.check(call.key, call.when)
-
-
-def _validators(node: Node) -> Validators:
-    validators = node.validators
-    assert validators is not None, "an object has an ETag"
-    return validators
 
 
 def _fields(node: Node) -> Headers:
@@ -117,7 +111,7 @@ def _redirect(node: Node, urls: list[str]) -> Response:
         {
             "Location": urls[0],
             "Cache-Control": "no-store",
-            "ETag": _validators(node).etag,
+            "ETag": node.validators.etag,
             "Content-Length": "0",
         }
     )

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pigpen.dav.call import Call
 from pigpen.dav.xml import XmlElement, read_xml
 from pigpen.errors import Conflict, NotFound
-from pigpen.http.conditions import Validators
 from pigpen.http.namespace import NOTHING, Lock, Node, Want, check_conditions
 from pigpen.http.namespace_rules import in_the_way
 
@@ -23,9 +22,7 @@ async def found(call: Call, want: Want = NOTHING) -> Node:
     except NotFound:
         check_conditions(call.when, method, None)
         raise
-    # no tag names a collection, but it is there
-    validators = node.validators or Validators("", node.modified // 1000 + 0.5)
-    check_conditions(call.when, method, validators)
+    check_conditions(call.when, method, node.validators)
     if call.when.if_field is not None:
         await call.namespace.check(call.key, call.when)
     return node

@@ -111,12 +111,10 @@ class Node(msgspec.Struct, frozen=True):
         return self.key.collection
 
     @property
-    def validators(self) -> Validators | None:
-        """None: a collection, which no condition but ``*`` can name."""
-        if self.etag is None:
-            return None
+    def validators(self) -> Validators:
+        """What conditions are judged against; no tag matches a collection, but ``*`` does."""
         # half a second equals no date a client can send (DAV-32)
-        return Validators(self.etag, self.modified // 1000 + (0.5 if self.same_second else 0))
+        return Validators(self.etag or "", self.modified // 1000 + (0.5 if self.same_second else 0))
 
 
 class Quota(msgspec.Struct, frozen=True):

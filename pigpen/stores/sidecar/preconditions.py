@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pigpen.errors import Locked, PreconditionFailed
-from pigpen.http.conditions import Validators
 from pigpen.http.if_header import ResourceState
 from pigpen.http.key import Key
 from pigpen.http.namespace import Node, When, check_conditions
@@ -19,12 +18,7 @@ from pigpen.stores.sidecar.names import place_of
 
 def check_node(when: When, method: str, node: Node | None) -> None:
     """:raises PreconditionFailed: If-Match and its kin do not hold for what is there."""
-    check_conditions(when, method, None if node is None else _validators(node))
-
-
-def _validators(node: Node) -> Validators:
-    """No tag matches a collection, but ``*`` does."""
-    return node.validators or Validators("", node.modified // 1000)
+    check_conditions(when, method, None if node is None else node.validators)
 
 
 async def check_if(finder: Finder, key: Key, when: When) -> None:
