@@ -33,6 +33,7 @@ from pigpen.http.key import Key
 from pigpen.http.message import Headers
 from pigpen.http.namespace import (
     NOTHING,
+    ON_COLLECTION,
     Ability,
     Changes,
     Lock,
@@ -48,8 +49,6 @@ from pigpen.http.namespace import (
 )
 
 _ABILITIES: Final = frozenset(Ability)
-#: what a collection answers to a GET of its bytes, when there are none
-_ON_COLLECTION: Final = "DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
 _LINES: Final = {"Accept": NDJSON}
 
 
@@ -95,7 +94,7 @@ class RemoteNamespace:
             download = await ask_download(Wanted(self._session, key, LOOSE))
         except Refused as error:
             if error.facts["code"] == "collection":
-                raise MethodNotAllowed(method="GET", allow=_ON_COLLECTION) from None
+                raise MethodNotAllowed(method="GET", allow=ON_COLLECTION) from None
             raise self._calls.told(error) from None
         return RemoteReading(self._calls, download)
 

@@ -31,6 +31,8 @@ MAX_PROPERTIES: Final = 1000
 #: a lock's time: a client that dies leaves its lock for so long at most (DAV-43)
 MAX_LOCK_SECONDS: Final = 3600
 LOCK_SECONDS: Final = 600
+#: what can be done to a collection through every face, for a 405
+ON_COLLECTION: Final = "GET, HEAD, DELETE, COPY, MOVE"
 
 #: set in order, all or nothing; one without a value is removed
 Changes = tuple[Property, ...]

@@ -33,12 +33,10 @@ from pigpen.errors import (
     PreconditionFailed,
 )
 from pigpen.http.key import Key
-from pigpen.http.namespace import ALWAYS, Changes, When, check_conditions
+from pigpen.http.namespace import ALWAYS, ON_COLLECTION, Changes, When, check_conditions
 
 #: rows a sweep handles at a time
 PAGE: Final = 1000
-
-_ALLOWED_ON_COLLECTION = "GET, HEAD, DELETE, COPY, MOVE"
 
 
 def resolve(tx: Transaction, principal: Principal, key: Key, *, loose: bool = False) -> Node:
@@ -92,14 +90,14 @@ def place_of_write(
         if not parent.is_collection:
             raise Conflict(reason=f"{parent.key} is an object, so nothing lies below it")
         if len(parent.key.names) == len(key.names):
-            raise MethodNotAllowed(method="PUT", allow=_ALLOWED_ON_COLLECTION)
+            raise MethodNotAllowed(method="PUT", allow=ON_COLLECTION)
         if not when.parents:
             raise Conflict(reason="the collection it would lie in does not exist")
         current = None
     else:
         current = member(tx, parent, key.name, when)
     if current is not None and current.is_collection:
-        raise MethodNotAllowed(method="PUT", allow=_ALLOWED_ON_COLLECTION)
+        raise MethodNotAllowed(method="PUT", allow=ON_COLLECTION)
     if key.collection:
         raise Conflict(reason="a final slash means a collection; leave it out")
     return parent, current
@@ -130,7 +128,7 @@ def make_collection(
     :raises MethodNotAllowed: something is there. :raises Conflict: no parent.
     """
     if find(tx, principal.root_id, key, loose=when.loose) is not None:
-        raise MethodNotAllowed(method="MKCOL", allow=_ALLOWED_ON_COLLECTION)
+        raise MethodNotAllowed(method="MKCOL", allow=ON_COLLECTION)
     parent = existing_parent(tx, principal, key, when)
     check_conditions(when, "MKCOL", None)
     locks.check(tx, principal, when, key, [parent])

@@ -14,13 +14,11 @@ from pigpen.coordinator.catalog.writes import WriteWish
 from pigpen.database.transaction import Transaction
 from pigpen.errors import MethodNotAllowed, NotFound
 from pigpen.http.key import Key
-from pigpen.http.namespace import Lock, LockWish, Want, When
+from pigpen.http.namespace import ON_COLLECTION, Lock, LockWish, Want, When
 from pigpen.http.namespace import Node as SharedNode
 
 #: nodes that are read at once: each slow reader of a listing holds so many (DAV-141)
 PAGE: Final = 400
-
-_ALLOWED_ON_COLLECTION = "HEAD, DELETE, COPY, MOVE"
 
 
 def stat(tx: Transaction, principal: Principal, key: Key, want: Want) -> SharedNode:
@@ -52,7 +50,7 @@ def find_object(tx: Transaction, principal: Principal, key: Key) -> tuple[Princi
     """:raises MethodNotAllowed: it is a collection."""
     node = namespace.resolve(tx, principal, key, loose=True)
     if node.is_collection:
-        raise MethodNotAllowed(method="GET", allow=_ALLOWED_ON_COLLECTION)
+        raise MethodNotAllowed(method="GET", allow=ON_COLLECTION)
     return principal, node
 
 

@@ -17,6 +17,7 @@ from pigpen.http.key import Key
 from pigpen.http.message import Capability, Store
 from pigpen.http.namespace import (
     NOTHING,
+    ON_COLLECTION,
     Ability,
     Changes,
     Lock,
@@ -42,7 +43,7 @@ from pigpen.stores.sidecar.jobs import Jobs
 from pigpen.stores.sidecar.listing import members
 from pigpen.stores.sidecar.reading import ValueReading
 from pigpen.stores.sidecar.records import Records
-from pigpen.stores.sidecar.tree import ON_COLLECTION, Tree
+from pigpen.stores.sidecar.tree import Tree
 from pigpen.stores.sidecar.values import Values
 from pigpen.stores.sidecar.worker import Worker
 

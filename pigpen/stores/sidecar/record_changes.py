@@ -5,11 +5,11 @@ from __future__ import annotations
 from pigpen.database.transaction import Transaction
 from pigpen.errors import MethodNotAllowed
 from pigpen.http.key import Key
-from pigpen.http.namespace import Changes, Node, When
+from pigpen.http.namespace import ON_COLLECTION, Changes, Node, When
 from pigpen.stores.sidecar import entry_rows, preconditions
 from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.names import name_of
-from pigpen.stores.sidecar.tree import ON_COLLECTION, Tree, existing_parent, grown_time
+from pigpen.stores.sidecar.tree import Tree, existing_parent, grown_time
 
 
 async def make_collection(tree: Tree, key: Key, changes: Changes, when: When) -> None:

@@ -10,14 +10,12 @@ from pigpen.env import Env, Space
 from pigpen.errors import BadKey, Conflict, MethodNotAllowed, Unavailable
 from pigpen.http import namespace_rules
 from pigpen.http.key import Key
-from pigpen.http.namespace import Node, When
+from pigpen.http.namespace import ON_COLLECTION, Node, When
 from pigpen.stores.sidecar.claims import Claims
 from pigpen.stores.sidecar.finder import Finder
 from pigpen.stores.sidecar.jobs import Jobs
 from pigpen.stores.sidecar.records import Records
 from pigpen.stores.sidecar.values import Values
-
-ON_COLLECTION = "GET, HEAD, DELETE, COPY, MOVE"
 
 
 @dataclass(frozen=True, slots=True)
