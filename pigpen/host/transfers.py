@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pigpen.errors import Conflict
+from pigpen.host.abandoning import abandon
 from pigpen.host.downloads import Downloads
 from pigpen.host.expectations import Live
 from pigpen.host.small_uploads import small_upload
@@ -21,14 +22,15 @@ class TransferHandler:
 
     async def handle(self, request: Request) -> Response:
         """:raises NotExpected: unknown, over, or otherwise not announced: all look alike."""
-        check_method(request, "GET", "HEAD", "PUT")
+        check_method(request, "GET", "HEAD", "PUT", "DELETE")
         names = request.key.names
         if len(names) != 1 or request.key.collection or request.query_string:
             raise self._table.violation("target")
         live = self._table.find(names[0], request.caller.address)
         if live.is_put:
             return await self._put(names[0], live, request)
-        if request.method == "PUT" or live.expectation.method not in {"GET", request.method}:
+        reads = {"HEAD"} if live.expectation.method == "HEAD" else {"GET", "HEAD"}
+        if request.method not in reads:
             raise self._table.violation("method")
         return await self._downloads.answer(live, request)
 
@@ -38,6 +40,8 @@ class TransferHandler:
             if small is not None:
                 return await small.begin()
             return await Upload(self._uploads, uuid, live, request).answer()
+        if request.method == "DELETE":
+            return await abandon(self._uploads, uuid, live)
         if request.method == "GET":
             return json_answer(200, live.state)
         return await self._offset(live)

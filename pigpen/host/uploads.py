@@ -89,6 +89,10 @@ class Upload:
         self._confirmation = Confirmation(tools.confirming, uuid, live)
         self._left = False
         self._cut: PigpenError | None = None
+        #: all bytes are here: it goes on whatever its sender does
+        self._whole = live.complete is not None
+        #: its sender will not come back
+        self._abandoned = False
         #: whether the bytes ended early without anybody's decision: then they are kept
         self._interrupted = False
         self._small: list[bytes] = []
@@ -125,13 +129,24 @@ class Upload:
         self._confirmation.leave()
 
     def cut(self, error: PigpenError) -> Deferred[None] | None:
-        if self._receiving is None:
+        return None if self._receiving is None else self._end_early(error)
+
+    def abandon(self, error: PigpenError) -> Deferred[None] | None:
+        """As `cut`, also before and after the receiving; no part is kept if none was yet.
+
+        :return: None: all bytes are here, it goes on."""
+        if self._whole:
             return None
+        self._abandoned = True
+        return self._end_early(error)
+
+    def _end_early(self, error: PigpenError) -> Deferred[None]:
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
         if self._cut is None:
             self._cut = error
-            self._receiving.cancel()
+            if self._receiving is not None:
+                self._receiving.cancel()
         return waiter
 
     # -- before the first byte: nothing changes ----------------------------------------------------
@@ -219,7 +234,7 @@ class Upload:
 
     async def _give_up(self, writer: BlobWriter, reservation: Reservation) -> None:
         """Keep the part if its sender may come back; else nothing is left of it."""
-        if self._interrupted and writer.on_disk:
+        if self._interrupted and writer.on_disk and not self._abandoned:
             try:
                 await self._tools.tasks.own(writer.park())
             except PigpenError:  # the disk has failed: who watches it was told
@@ -234,10 +249,11 @@ class Upload:
     # -- receiving ---------------------------------------------------------------------------------
 
     async def _receive(self, writer: BlobWriter, reservation: Reservation) -> None:
-        if self._left:
+        if self._left or self._cut is not None:
             self._interrupted = True
-            raise CancelledError
+            raise self._cut or CancelledError
         if type(self._body) is BytesBody:  # all of it is here: no waiting, nothing to cut
+            self._whole = True
             await self._pump(writer, reservation)
             return
         self._receiving = Deferred.fromCoroutine(self._pump(writer, reservation))
@@ -245,6 +261,7 @@ class Upload:
             self._patience.begin()
         try:
             await self._receiving
+            self._whole = True
         except CancelledError:
             self._interrupted = True
             if self._cut is not None:
