@@ -317,12 +317,10 @@ class HttpChannel(Protocol):
         if self._stage is Stage.HEAD:
             self._close()
 
-    def give_way(self) -> bool:
-        """Close now if no request is here. :return: whether it does."""
-        if self._stage is not Stage.HEAD or self.outlet.blocked:
-            return False
-        self.abort()
-        return True
+    @property
+    def waits(self) -> bool:
+        """Whether no request is here, and the last answer is on its way."""
+        return self._stage is Stage.HEAD and not self.outlet.blocked
 
     # -- pace and time ----------------------------------------------------------------------------
 

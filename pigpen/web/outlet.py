@@ -45,6 +45,10 @@ class Outlet(Protocol):
     def stalled(self, now: float, seconds: float) -> bool:
         """Whether the peer took `seconds` to read not even 64 KiB of what waits; ask regularly."""
 
+    @property
+    def unread(self) -> bool:
+        """Whether the peer has yet to take something, as far as the system tells."""
+
 
 class _Waiting:
     """What both outlets share: one waiter, and the watch over a peer that does not read."""
@@ -73,6 +77,10 @@ class _Waiting:
     def _unread(self) -> int:
         """Bytes in the kernel that the peer has not acknowledged."""
         return 0
+
+    @property
+    def unread(self) -> bool:
+        return self.blocked or self._unread() > 0
 
     def stalled(self, now: float, seconds: float) -> bool:
         if not self.blocked:
@@ -114,10 +122,19 @@ class TransportOutlet(_Waiting):
             self._transport.unregisterProducer()
 
     def _unread(self) -> int:
+        return _kernel_unread(self._below())
+
+    @property
+    def unread(self) -> bool:
+        below = self._below()
+        held = getattr(below, "_tempDataLen", 0) + len(getattr(below, "dataBuffer", b""))
+        return super().unread or held > 0
+
+    def _below(self) -> Any:
         below = self._transport
         while isinstance(below, ProtocolWrapper):
             below = below.transport
-        return _kernel_unread(below)
+        return below
 
     def pauseProducing(self) -> None:
         self.blocked = True

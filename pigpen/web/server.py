@@ -7,6 +7,7 @@ Continue by itself and has no sendfile.
 from __future__ import annotations
 
 import ipaddress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -28,6 +29,8 @@ __all__ = ["HttpFactory", "ServerLimits"]
 
 #: one timer for all limits of all connections
 SWEEP_SECONDS = 1.0
+#: how many waiting connections are looked at before one is ended, if they all have yet to read
+MAX_LOOKS = 100
 
 
 class HttpFactory(Factory):
@@ -71,11 +74,17 @@ class HttpFactory(Factory):
 
     def _make_room(self) -> bool:
         """End the connection that has waited longest for a request: a crowd that asks for nothing
-        keeps nobody out who does.
+        keeps nobody out who does. One that has yet to read its last answer comes last: ending it
+        takes from it what the system has not sent.
 
         :return: False: all are at work.
         """
-        return any(channel.give_way() for channel in self._channels)
+        waiting = list(islice((one for one in self._channels if one.waits), MAX_LOOKS))
+        read = (channel for channel in waiting if not channel.outlet.unread)
+        ended = next(read, None) or next(iter(waiting), None)
+        if ended is not None:
+            ended.abort()
+        return ended is not None
 
     def opened(self, channel: HttpChannel) -> float:
         """:return: now."""

@@ -2,6 +2,7 @@
 
 python -m tests.functional.file_server FOLDER    prints the plain port and the TLS port
 python -m tests.functional.file_server FOLDER --hasty    with deadlines of a few seconds
+python -m tests.functional.file_server FOLDER --few    for two connections at once
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ FOLDER = sys.argv[1]
 HASTY = ServerLimits(
     header_seconds=2, idle_seconds=2, body_rate_seconds=2, reader_seconds=4, linger_seconds=1
 )
-LIMITS = HASTY if "--hasty" in sys.argv else ServerLimits(linger_seconds=1)
+CHOICES = {"--hasty": HASTY, "--few": ServerLimits(connections=2)}
+LIMITS = CHOICES[sys.argv[2]] if len(sys.argv) > 2 else ServerLimits(linger_seconds=1)
 
 
 async def _zeros(length: int) -> AsyncGenerator[bytes, None]:

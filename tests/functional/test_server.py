@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -28,11 +29,16 @@ def curl(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 class FileServerTests(SynchronousTestCase):
+    options: tuple[str, ...] = ()
+
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
         self.server = subprocess.Popen(
-            [sys.executable, "-m", "tests.functional.file_server", str(self.folder)],
+            [
+                *(sys.executable, "-m", "tests.functional.file_server", str(self.folder)),
+                *self.options,
+            ],
             stdout=subprocess.PIPE,
             cwd=ROOT,
         )
@@ -188,3 +194,50 @@ class SendingTests(FileServerTests):
         for size in (10, 3 * MIB):
             (self.folder / "data").write_bytes(bytes(size))
             self.assertIn(curl(f"{self.url}/short/data").returncode, {18, 52, 56})
+
+
+class CrowdTests(FileServerTests):
+    options = ("--few",)
+
+    def slow_reader(self, port: int) -> socket.socket:
+        """One that has asked for 30,000 bytes, all of which are sent, and reads none of them."""
+        connection = socket.socket()
+        self.addCleanup(connection.close)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect(("127.0.0.1", port))
+        if port == self.tls_port:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection = context.wrap_socket(connection)
+        connection.sendall(b"GET /file/small HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.3)
+        return connection
+
+    def received(self, connection: socket.socket) -> int:
+        count = 0
+        connection.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while data := connection.recv(65_536):
+                count += len(data)
+        return count
+
+    def test_slow_reader_stays(self) -> None:
+        """A newcomer takes the place of one who waits for nothing, not of one who has yet to read
+        its answer, though that was asked for before."""
+        self.make_file("small", 30_000)
+        for port in (self.port, self.tls_port):
+            slow = self.slow_reader(port)
+            idle = self.connect()
+            time.sleep(0.1)
+            requests.get(f"{self.url}/401", timeout=10)
+            self.assertRaises(ConnectionResetError, idle.recv, 1)
+            self.assertGreater(self.received(slow), 30_000)
+            slow.close()
+
+    def test_slow_readers_only(self) -> None:
+        """A crowd that does not read what it asked for keeps nobody out."""
+        self.make_file("small", 30_000)
+        readers = [self.slow_reader(self.port) for _ in range(2)]
+        self.assertEqual(requests.get(f"{self.url}/401", timeout=10).status_code, 401)
+        self.assertRaises(ConnectionResetError, self.received, readers[0])
+        self.assertGreater(self.received(readers[1]), 30_000)
