@@ -37,6 +37,8 @@ class AccountApi:
         check_method(request, "GET", "HEAD")
         account = await self._entrance.read(request, None, _info)
         account.available = self._openings.available(accounts.left_of(account))
+        for key in account.keys:
+            key.last_used = self._entrance.last_used(key.id) or key.last_used
         return json_answer(200, account)
 
     async def _add_key(self, request: Request) -> Response:

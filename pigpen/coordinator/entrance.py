@@ -105,6 +105,10 @@ class Entrance:
         if not name or name not in {request.headers.get("Host", "").lower(), self._public_name}:
             raise Forbidden(reason="web pages of other servers may not change anything here")
 
+    def last_used(self, key_id: str) -> int | None:
+        """Ms since 1970; None: not since the catalog was told last, see `note_used`."""
+        return self._last_used.get(key_id)
+
     async def note_used(self) -> None:
         """Write down when access keys were last used; about once a minute."""
         last_used, self._last_used = self._last_used, {}
