@@ -50,9 +50,16 @@ def grown_time(now: int, before: int | None, wished: int | None = None) -> tuple
     return modified, modified // 1000 == before // 1000
 
 
-def new_token(source: random.Random) -> str:
-    """The token of a new lock (RFC 4918 6.5)."""
-    return f"urn:uuid:{uuid.UUID(bytes=source.randbytes(16), version=4)}"
+def new_token(source: random.Random, now: int) -> str:
+    """The token of a new lock (RFC 4918 6.5): a UUID of version 7 (RFC 9562 5.7), 74 random bits.
+
+    Tokens that are made together lie together: with random ones a commit of several locks writes
+    a page for each, and takes almost twice as long where there are thousands.
+
+    :param now: ms since 1970.
+    """
+    value = (now << 80 | source.getrandbits(80)) & ~(0xF << 76 | 0x3 << 62)
+    return f"urn:uuid:{uuid.UUID(int=(value | 0x7 << 76 | 0x2 << 62) & (1 << 128) - 1)}"
 
 
 def lock_end(now: int, seconds: int) -> int:

@@ -81,7 +81,7 @@ def _insert(
         MAX_LOCKS,
     ):
         raise InsufficientStorage(reason=f"an account has at most {MAX_LOCKS} locks")
-    token = new_token(tx.random)
+    token = new_token(tx.random, tx.now)
     made = LockRow(
         token,
         node.id,

@@ -104,7 +104,7 @@ def take(tx: Transaction, key: Key, wish: LockWish, principal: str) -> Lock:
     tx.run("DELETE FROM locks WHERE expires <= ?", tx.now)
     check_free(tx, key, wish)
     place = place_of(key)
-    token = new_token(tx.random)
+    token = new_token(tx.random, tx.now)
     expires = lock_end(tx.now, wish.seconds)
     made = Lock(token, key, wish.exclusive, wish.infinite, principal, wish.owner, expires)
     tx.run(
