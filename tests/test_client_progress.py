@@ -8,7 +8,8 @@ import os
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.client.progress import ProgressBar, amounts
+from pigpen.client.bar import amounts
+from pigpen.client.progress import ProgressBar
 
 
 class Terminal(io.StringIO):

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from pigpen.client.progress import amounts
+from pigpen.config import format_size
 
 
 class _Amounts(ProgressColumn):
@@ -39,3 +39,13 @@ def make_bar(stream: TextIO, *, endless: bool) -> Progress:
         redirect_stdout=False,
         redirect_stderr=False,
     )
+
+
+def amounts(done: int, total: int | None, speed: float | None) -> str:
+    """ "0.3 of 1.0 GiB, 480.0 MiB/s" """
+    text = format_size(done)
+    if total is not None:
+        end = format_size(total)
+        number, _, unit = text.partition(" ")
+        text = f"{number if end.endswith(unit) and unit != 'B' else text} of {end}"
+    return text if not speed else f"{text}, {format_size(int(speed))}/s"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from pigpen.config import format_size
-
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from twisted.internet.interfaces import IReactorTime
@@ -57,13 +55,3 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-def amounts(done: int, total: int | None, speed: float | None) -> str:
-    """ "0.3 of 1.0 GiB, 480.0 MiB/s" """
-    text = format_size(done)
-    if total is not None:
-        end = format_size(total)
-        number, _, unit = text.partition(" ")
-        text = f"{number if end.endswith(unit) and unit != 'B' else text} of {end}"
-    return text if not speed else f"{text}, {format_size(int(speed))}/s"
