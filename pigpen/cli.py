@@ -15,7 +15,7 @@ from pigpen import tap
 from pigpen.command_options import CommandOptions, translated
 from pigpen.config import exposure
 from pigpen.errors import BadKey, ConfigError, OutcomeUnknown, PigpenError
-from pigpen.options import Misused, ServiceOptions, load_user, user_path
+from pigpen.service_options import Misused, ServiceOptions, load_user, user_path
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure

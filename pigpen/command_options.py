@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from twisted.python import usage
 
 from pigpen.config import parse_size
-from pigpen.options import (
+from pigpen.service_options import (
     CLOUD,
     REQUIRED,
     SERVICES,

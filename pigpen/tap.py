@@ -15,7 +15,7 @@ from twisted.python import usage
 
 from pigpen.config import UserConfig, exposure
 from pigpen.errors import ConfigError, PigpenError
-from pigpen.options import SERVICES, load_user, user_path
+from pigpen.service_options import SERVICES, load_user, user_path
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -17,7 +17,7 @@ from pigpen.http import wire
 from pigpen.http.body import BytesBody, StreamBody, read_all
 from pigpen.http.key import Key
 from pigpen.http.message import Caller, Headers, Request, Response
-from pigpen.options import _from_user
+from pigpen.service_options import _from_user
 from pigpen.testing.env import SimEnv
 from pigpen.web.client import HttpClient
 from tests.cloud_kit import COORDINATOR, MIB, Cloud

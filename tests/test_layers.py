@@ -22,7 +22,7 @@ LAYERS = (
     {"database"},
     {"stores", "web"},
     {"host", "coordinator", "client", "dav"},
-    {"services", "gateway", "solo", "options", "command_options"},
+    {"services", "gateway", "solo", "service_options", "command_options"},
     {"tap", "cli"},
 )
 #: they talk HTTP, so they never import each other

@@ -1,4 +1,4 @@
-"""All options that ``pigpen`` and ``twistd pigpen`` know, and how they become a configuration.
+"""The options of services, as `pigpen` and `twistd pigpen` read them, and how they are configured.
 
 Options, sections of a configuration file and fields in `pigpen.config` have the same names. What is
 given on the command line wins over the file, the file over ~/.pigpen, that over the defaults.
