@@ -1,4 +1,4 @@
-"""What every namespace decides alike, whatever keeps it: spellings, times, locks. Pure."""
+"""What every namespace decides alike, whatever keeps it: names, times, properties, locks. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import uuid
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
-from pigpen.http.namespace import MAX_LOCK_SECONDS
+from pigpen.errors import BadKey, InsufficientStorage
+from pigpen.http.key import Key
+from pigpen.http.namespace import (
+    MAX_LOCK_SECONDS,
+    MAX_PROPERTIES,
+    MAX_PROPERTY_BYTES,
+    MAX_VALUE_BYTES,
+)
 
 #: the end of the year 9999, ms: later times have no HTTP date
 _LAST_MS: Final = 253_402_300_799_000
@@ -25,6 +32,12 @@ class Held(Protocol):
 
 
 L = TypeVar("L", bound=Held)
+
+
+def check_names(key: Key) -> None:
+    """:raises BadKey: a name holds a slash, as keys of stores may."""
+    if any("/" in name for name in key.names):
+        raise BadKey(reason="a name holds a slash")
 
 
 def spellings(name: str) -> tuple[str, ...]:
@@ -48,6 +61,25 @@ def grown_time(now: int, before: int | None, wished: int | None = None) -> tuple
     if wished is None:
         modified = max(modified, before + 1)
     return modified, modified // 1000 == before // 1000
+
+
+def check_value(value: str) -> None:
+    """Of one property. :raises InsufficientStorage: over 64 KiB (DAV-52)."""
+    if len(value.encode()) > MAX_VALUE_BYTES:
+        raise InsufficientStorage(reason=f"a property has at most {MAX_VALUE_BYTES} bytes")
+
+
+def check_properties(number: int, size: int) -> None:
+    """Of one node, after a change. ``size``: bytes of names and values.
+
+    :raises InsufficientStorage: over 1,000, or over 1 MiB (DAV-52).
+    """
+    if number > MAX_PROPERTIES:
+        raise InsufficientStorage(reason=f"a node has at most {MAX_PROPERTIES} properties")
+    if size > MAX_PROPERTY_BYTES:
+        raise InsufficientStorage(
+            reason=f"a node's properties have at most {MAX_PROPERTY_BYTES} bytes"
+        )
 
 
 def new_token(source: random.Random, now: int) -> str:

@@ -25,7 +25,6 @@ from pigpen.coordinator.catalog.nodes import (
 )
 from pigpen.database.transaction import Transaction
 from pigpen.errors import (
-    BadKey,
     Conflict,
     Forbidden,
     MethodNotAllowed,
@@ -34,6 +33,7 @@ from pigpen.errors import (
 )
 from pigpen.http.key import Key
 from pigpen.http.namespace import ALWAYS, ON_COLLECTION, Changes, When, check_conditions
+from pigpen.http.namespace_rules import check_names
 
 #: rows a sweep handles at a time
 PAGE: Final = 1000
@@ -55,7 +55,7 @@ def resolve(tx: Transaction, principal: Principal, key: Key, *, loose: bool = Fa
 
 def existing_parent(tx: Transaction, principal: Principal, key: Key, when: When) -> Node:
     """The collection a new name would lie in. :raises Conflict: there is none, or an object."""
-    _check_names(key)
+    check_names(key)
     parent = find(tx, principal.root_id, key.parent, loose=when.loose)
     if parent is None:
         raise Conflict(reason="the collection it would lie in does not exist")
@@ -83,7 +83,7 @@ def place_of_write(
         is replaced.
     :raises MethodNotAllowed: a collection is there. :raises Conflict: no parent, or a final slash.
     """
-    _check_names(key)
+    check_names(key)
     parent = None if key.is_root else find(tx, principal.root_id, key.parent, loose=when.loose)
     if parent is None or not parent.is_collection:
         parent = nearest(tx, principal.root_id, key, loose=when.loose)
@@ -267,11 +267,6 @@ def _transfer(
     if replaced is not None and not overwrite:
         raise PreconditionFailed
     return node, parent, replaced
-
-
-def _check_names(key: Key) -> None:
-    if any("/" in name for name in key.names):
-        raise BadKey(reason="a name holds a slash")
 
 
 def _present(node: Node | None) -> list[Node]:

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from pigpen.database.transaction import Transaction
-from pigpen.errors import InsufficientStorage
-from pigpen.http.namespace import (
-    MAX_PROPERTIES,
-    MAX_PROPERTY_BYTES,
-    MAX_VALUE_BYTES,
-    Changes,
-    Property,
-)
+from pigpen.http.namespace import Changes, Property
+from pigpen.http.namespace_rules import check_properties, check_value
 
 
 def read(tx: Transaction, node_id: int) -> list[Property]:
@@ -40,22 +34,16 @@ def apply(tx: Transaction, node_id: int, changes: Changes) -> None:
         else:
             _set(tx, node_id, change.namespace, change.name, change.value)
     sums = tx.one(
-        "SELECT count(*), sum(length(CAST(namespace || name || value AS BLOB))) FROM properties"
+        "SELECT count(*), total(length(CAST(namespace || name || value AS BLOB))) FROM properties"
         " WHERE node_id = ?",
         node_id,
     )
     assert sums is not None
-    if sums[0] > MAX_PROPERTIES:
-        raise InsufficientStorage(reason=f"a node has at most {MAX_PROPERTIES} properties")
-    if sums[0] and sums[1] > MAX_PROPERTY_BYTES:
-        raise InsufficientStorage(
-            reason=f"a node's properties have at most {MAX_PROPERTY_BYTES} bytes"
-        )
+    check_properties(*sums)
 
 
 def _set(tx: Transaction, node_id: int, namespace: str, name: str, value: str) -> None:
-    if len(value.encode()) > MAX_VALUE_BYTES:
-        raise InsufficientStorage(reason=f"a property has at most {MAX_VALUE_BYTES} bytes")
+    check_value(value)
     tx.run(
         "INSERT INTO properties (node_id, namespace, name, value) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (node_id, namespace, name) DO UPDATE SET value = excluded.value",

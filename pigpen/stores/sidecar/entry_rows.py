@@ -7,15 +7,8 @@ from collections.abc import Iterable
 import msgspec
 
 from pigpen.database.transaction import Row, Transaction, Value
-from pigpen.errors import InsufficientStorage
-from pigpen.http.namespace import (
-    MAX_PROPERTIES,
-    MAX_PROPERTY_BYTES,
-    MAX_VALUE_BYTES,
-    Changes,
-    Property,
-    Want,
-)
+from pigpen.http.namespace import Changes, Property, Want
+from pigpen.http.namespace_rules import check_properties, check_value
 from pigpen.stores.sidecar.names import end_of, parent_of
 
 
@@ -147,9 +140,8 @@ def change_properties(tx: Transaction, name: str, changes: Changes) -> None:
                 change.namespace,
                 change.name,
             )
-        elif len(change.value.encode()) > MAX_VALUE_BYTES:
-            raise InsufficientStorage(reason=f"a property has at most {MAX_VALUE_BYTES} bytes")
         else:
+            check_value(change.value)
             tx.run(_SET, name, change.namespace, change.name, change.value)
     sums = tx.one(
         "SELECT count(*), total(length(CAST(namespace || local_name || value AS BLOB)))"
@@ -157,12 +149,7 @@ def change_properties(tx: Transaction, name: str, changes: Changes) -> None:
         name,
     )
     assert sums is not None
-    if sums[0] > MAX_PROPERTIES:
-        raise InsufficientStorage(reason=f"a node has at most {MAX_PROPERTIES} properties")
-    if sums[1] > MAX_PROPERTY_BYTES:
-        raise InsufficientStorage(
-            reason=f"a node's properties have at most {MAX_PROPERTY_BYTES} bytes"
-        )
+    check_properties(*sums)
 
 
 def forget(tx: Transaction, name: str) -> None:

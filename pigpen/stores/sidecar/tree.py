@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from pigpen.env import Env, Space
-from pigpen.errors import BadKey, Conflict, MethodNotAllowed, Unavailable
+from pigpen.errors import Conflict, MethodNotAllowed, Unavailable
 from pigpen.http import namespace_rules
 from pigpen.http.key import Key
 from pigpen.http.namespace import ON_COLLECTION, Node, When
@@ -72,7 +72,7 @@ class Place:
 
 async def existing_parent(finder: Finder, key: Key, when: When) -> Node:
     """The collection a new name would lie in. :raises Conflict: there is none, or an object."""
-    check_names(key)
+    namespace_rules.check_names(key)
     parent = await finder.find(key.parent, loose=when.loose)
     if parent is None:
         raise Conflict(reason="the collection it would lie in does not exist")
@@ -86,7 +86,7 @@ async def place_of_write(finder: Finder, key: Key, when: When) -> Place:
 
     :raises MethodNotAllowed: a collection is there. :raises Conflict: no parent, or a final slash.
     """
-    check_names(key)
+    namespace_rules.check_names(key)
     current = None if key.is_root else await finder.find(key, loose=when.loose)
     if key.is_root or (current is not None and current.is_collection):
         raise MethodNotAllowed(method="PUT", allow=ON_COLLECTION)
@@ -116,12 +116,6 @@ async def _collection_above(finder: Finder, key: Key, when: When) -> Key:
 def name_at(current: Node | None, key: Key) -> str:
     """The stored spelling of a name wins."""
     return key.name if current is None else current.key.name
-
-
-def check_names(key: Key) -> None:
-    """:raises BadKey: a name holds a slash, as keys of stores may."""
-    if any("/" in name for name in key.names):
-        raise BadKey(reason="a name holds a slash")
 
 
 def grown_time(now: int, before: Node | None, wished: int | None = None) -> tuple[int, bool]:
