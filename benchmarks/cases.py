@@ -106,6 +106,17 @@ def _listing(peer: Peer, scale: Scale) -> tuple[float, str]:
     return scale.members / times[2], f"{times[2] * 1000:.0f} ms"
 
 
+def _locks(connections: int) -> Callable[[Peer, Scale], tuple[float, str]]:
+    def measure(peer: Peer, scale: Scale) -> tuple[float, str]:
+        count = min(connections, peer.lock_connections)
+        collection = peer.collection_of(scale.members)
+        paths = [f"{collection}file-{number:05}.txt" for number in range(scale.members)]
+        seconds = loads.locking(peer.url, paths, headers=peer.headers, connections=count)
+        return len(paths) / seconds, f"{len(paths):,} locks at once, connections: {count}"
+
+    return measure
+
+
 HTTP_CASES = (
     Case("get-1k", "GET of 1 KiB, 32 connections", "1/s", _small_get(KIB),
          {"rclone": 1.2, "nginx": 0.5}),
@@ -148,4 +159,7 @@ GATEWAY_CASES = (
 FACE_CASES = (
     Case("face-list", "PROPFIND at the coordinator: members a second", "1/s", _listing,
          {"Apache": 1.0}),
+    Case("face-locks", "LOCK, then UNLOCK, of many objects, 8 connections: pairs", "1/s",
+         _locks(8), {"Apache": 1.0}),
+    Case("face-locks-one", "The same over one connection", "1/s", _locks(1), {}),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -78,6 +79,22 @@ def listing(url: str, *, headers: Sequence[str] = ()) -> float:
     if facts["http_code"] != 207:
         raise NotMeasured(f"PROPFIND answered {facts['http_code']}")
     return float(facts["time_total"])
+
+
+def locking(
+    url: str, paths: Sequence[str], *, headers: Sequence[str] = (), connections: int
+) -> float:
+    """Seconds to LOCK all paths and then UNLOCK all."""
+    with tempfile.NamedTemporaryFile("w", suffix=".paths") as listing:
+        listing.writelines(path + "\n" for path in paths)
+        listing.flush()
+        script = str(Path(__file__).with_name("locking.py"))
+        command = [sys.executable, script, url, listing.name, str(connections), *headers]
+        output = run(command, 120)
+    try:
+        return float(json.loads(output.splitlines()[-1])["seconds"])
+    except (IndexError, ValueError):
+        raise NotMeasured(output[-300:]) from None
 
 
 def upload(url: str, source: Path, *, headers: Sequence[str] = ()) -> tuple[float, str]:

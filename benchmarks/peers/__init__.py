@@ -20,6 +20,8 @@ class Peer(Protocol):
     #: header lines every request needs
     headers: Sequence[str]
     processes: list[Process]
+    #: over how many connections it can take locks
+    lock_connections: int
 
     def start(self, folder: Path) -> None:
         """:raises NotMeasured: it cannot run here."""
@@ -55,6 +57,7 @@ class Server:
     """What all peers have in common."""
 
     headers: Sequence[str] = ()
+    lock_connections = 64
 
     def __init__(self) -> None:
         self.url = ""
