@@ -20,7 +20,6 @@ from pigpen.http.namespace import ALWAYS, When
 
 T = TypeVar("T")
 
-PRINCIPAL: Final = "Pigpen-Principal"
 #: finds other Unicode spellings of a name too (DAV-62)
 LOOSE: Final = {"lookup": "loose"}
 #: a tag of an If field that names nothing of ours, at the coordinator neither
@@ -96,7 +95,7 @@ class Calls:
             field = when.if_field.map_tags(lambda path: prefix + path if path else FOREIGN)
             headers["If"] = field.to_text()
         if when.principal:
-            headers[PRINCIPAL] = quote(when.principal, safe=_PLAIN)
+            headers[wire.PRINCIPAL] = quote(when.principal, safe=_PLAIN)
         return headers
 
     async def path(self, key: Key) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from pigpen.errors import BadAnswer, PigpenError
 from pigpen.http import wire
-from pigpen.http.fields import parse_date, parse_digest, parse_modified
+from pigpen.http.fields import OCTET_STREAM, parse_date, parse_digest, parse_modified
 from pigpen.http.key import Key
 from pigpen.http.message import Response
 from pigpen.http.namespace import Lock, Node
@@ -79,7 +79,7 @@ def inline_offer(answer: Response, length: int) -> wire.DownloadOffer:
         length,
         headers["ETag"],
         (parse_digest(headers.get("Repr-Digest", "")) or b"").hex(),
-        headers.get("Content-Type", "application/octet-stream"),
+        headers.get("Content-Type", OCTET_STREAM),
         modified[0],
         [],
         modified[1],

@@ -121,7 +121,7 @@ class Write:
 
     def _with_id(self, length: int | None) -> Headers:
         headers = self._headers.copy()
-        headers["Pigpen-Write"] = self.id
+        headers[wire.WRITE] = self.id
         if length is not None:
             headers["Upload-Length"] = str(length)
         return headers

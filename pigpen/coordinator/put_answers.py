@@ -13,7 +13,7 @@ def stored_answer(answer: wire.ReceiptAnswer, *, mtime: bool = False) -> Respons
 
     :param mtime: the writer has set Last-Modified: say that it counts (DAV-54).
     """
-    headers = Headers({"Pigpen-Write": answer.write})
+    headers = Headers({wire.WRITE: answer.write})
     if answer.etag is not None:
         headers["ETag"] = answer.etag
     if answer.modified is not None:
@@ -33,7 +33,7 @@ def sent_answer(answer: wire.ReceiptAnswer, *, mtime: bool) -> Response:
     """What a host said to bytes that were passed on, in our words."""
     if answer.status == 202:
         # durable, not visible yet: the client asks here, as it knows no host
-        where = {"Pigpen-Write": answer.write, "Location": f"?write={answer.write}"}
+        where = {wire.WRITE: answer.write, "Location": f"?write={answer.write}"}
         return json_answer(202, wire.WriteState("open"), Headers(where))
     if answer.status >= 400:
         problem = wire.Problem(answer.error or "refused", answer.message or "")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pigpen.errors import BadField, BadRequest, ElsewhereDestination, PigpenError
 from pigpen.http import request_fields, wire
 from pigpen.http.conditions import Conditions
+from pigpen.http.fields import OCTET_STREAM
 from pigpen.http.if_header import IfField, parse_if
 from pigpen.http.key import Key
 from pigpen.http.message import Request
@@ -16,9 +17,6 @@ from pigpen.http.request_fields import sent_content_type
 
 _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
-
-#: the user of an account whose lock tokens count; without it the account itself (DAV-46)
-PRINCIPAL = "Pigpen-Principal"
 
 
 class Query:
@@ -75,7 +73,7 @@ def when_of(request: Request, query: Query) -> When:
     return When(
         conditions=Conditions.from_headers(headers),
         if_field=_if_field(request),
-        principal=headers.get(PRINCIPAL, request.key.names[0]),
+        principal=headers.get(wire.PRINCIPAL, request.key.names[0]),
         loose=query.loose,
         parents=query.flag("parents", default=True),
     )
@@ -124,8 +122,8 @@ def found_at(request: Request, key: Key) -> dict[str, str]:
 def write_id_of(request: Request, query: Query) -> str | None:
     """The id a client chose for its write, in the query or in Pigpen-Write (CLD-36)."""
     value = query.write_id()
-    if value is None and "Pigpen-Write" in request.headers:
-        value = _checked_id(request.headers["Pigpen-Write"], "Pigpen-Write")
+    if value is None and wire.WRITE in request.headers:
+        value = _checked_id(request.headers[wire.WRITE], wire.WRITE)
     return value
 
 
@@ -147,7 +145,7 @@ def upload_length(request: Request) -> int | None:
 
 def content_type_of(request: Request) -> str:
     """:raises BadField: it holds what we could not send on."""
-    return sent_content_type(request) or "application/octet-stream"
+    return sent_content_type(request) or OCTET_STREAM
 
 
 def destination_of(request: Request, login: str, public_url: wire.Url | None) -> Key:

@@ -120,7 +120,7 @@ class Uploads:
                 "Cache-Control": "no-store",
                 "Referrer-Policy": "no-referrer",
                 "Connection": "close",
-                "Pigpen-Write": opening.write.write,
+                wire.WRITE: opening.write.write,
                 "Content-Type": "text/plain; charset=utf-8",
             }
         )

@@ -9,7 +9,7 @@ from pigpen.dav.page import directory_page
 from pigpen.dav.presentation import presentation_headers
 from pigpen.errors import MethodNotAllowed, NotFound
 from pigpen.http.conditions import Validators
-from pigpen.http.fields import Link, format_digest, format_links
+from pigpen.http.fields import OCTET_STREAM, Link, format_digest, format_links
 from pigpen.http.message import Headers, Response
 from pigpen.http.namespace import Node, Reading
 from pigpen.http.representation import not_modified, select
@@ -17,7 +17,6 @@ from pigpen.http.representation import not_modified, select
 #: a browser asks again before it shows what it kept
 _CACHE: Final = "no-cache"
 #: bytes whose type nobody said
-OCTETS: Final = "application/octet-stream"
 
 
 async def get(call: Call) -> Response:
@@ -85,7 +84,7 @@ async def _check_if(call: Call) -> None:
 
 
 def _fields(node: Node) -> Headers:
-    content_type = node.content_type or OCTETS
+    content_type = node.content_type or OCTET_STREAM
     headers = presentation_headers(content_type, node.key.name)
     headers["Content-Type"] = content_type
     headers["Cache-Control"] = _CACHE

@@ -8,11 +8,10 @@ from functools import lru_cache
 from typing import Final
 
 from pigpen.dav.call import Call
-from pigpen.dav.get import OCTETS
 from pigpen.dav.multistatus import active_lock, escape
 from pigpen.dav.xml import DAV
 from pigpen.dav.xml_bodies import Name
-from pigpen.http.fields import format_date
+from pigpen.http.fields import OCTET_STREAM, format_date
 from pigpen.http.namespace import Ability, Node, Quota
 
 #: dead properties of one node, by name
@@ -88,7 +87,7 @@ def _of_length(node: Node, _: Values) -> str:
 
 
 def _of_content_type(node: Node, _: Values) -> str:
-    return "" if node.etag is None else _content_type(node.content_type or OCTETS)
+    return "" if node.etag is None else _content_type(node.content_type or OCTET_STREAM)
 
 
 def _of_etag(node: Node, _: Values) -> str:

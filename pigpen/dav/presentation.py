@@ -10,6 +10,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
+from pigpen.http.fields import OCTET_STREAM
 from pigpen.http.message import Headers
 
 _PDF: Final = "application/pdf"
@@ -37,7 +38,7 @@ _TEXTS: Final = frozenset(
     }
 )
 #: what programs send that do not know the type
-_UNKNOWN: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+_UNKNOWN: Final = frozenset({"", OCTET_STREAM, "binary/octet-stream"})
 _KINDS_BY_SUFFIX: Final = {
     suffix: kind
     for kind, suffixes in (

@@ -8,7 +8,7 @@ from pigpen.host.confirming import etag_of
 from pigpen.http.body import Body
 from pigpen.http.conditions import Validators
 from pigpen.http.field_lines import FieldLines
-from pigpen.http.fields import format_digest
+from pigpen.http.fields import OCTET_STREAM, format_digest
 from pigpen.http.message import Headers, Response
 from pigpen.http.representation import Selection
 from pigpen.http.wire import Expectation
@@ -62,5 +62,5 @@ class BlobHead:
 
 def _media_type(value: str | None) -> str:
     if value is None or _MEDIA_TYPE.fullmatch(value) is None:
-        return "application/octet-stream"
+        return OCTET_STREAM
     return value

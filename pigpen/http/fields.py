@@ -13,6 +13,9 @@ from functools import lru_cache
 
 from pigpen.errors import BadField
 
+#: Content-Type of bytes of which nothing more is known (RFC 9110 8.3)
+OCTET_STREAM = "application/octet-stream"
+
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 # of the years 1 and 9999: a zone's offset can lead out of what `format_date` can write
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799

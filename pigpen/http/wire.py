@@ -51,6 +51,11 @@ INLINE_BYTES = 4096
 CLOCK = "Pigpen-Clock"
 #: the field in answers about one version: see `format_modified`
 MODIFIED = "Pigpen-Modified"
+#: the field with the id of a write (CLD-36)
+WRITE = "Pigpen-Write"
+#: the field that names the user whose lock tokens count; without it that is the account itself
+#: (DAV-46)
+PRINCIPAL = "Pigpen-Principal"
 MAX_BATCH = 1000
 MAX_BATCH_BYTES = 1024 * 1024
 

@@ -20,13 +20,13 @@ from pigpen.http import wire
 from pigpen.http.answers import check_method
 from pigpen.http.body import read_all
 from pigpen.http.conditions import Validators
-from pigpen.http.fields import parse_digest
+from pigpen.http.fields import OCTET_STREAM, parse_digest
 from pigpen.http.key import Key
 from pigpen.http.message import Capability, Headers, Request, Response, Store
 from pigpen.http.representation import not_modified
 from pigpen.stores.answering import answering
 from pigpen.stores.listing import asks_for_list, list_answer
-from pigpen.stores.value import OCTETS, Value
+from pigpen.stores.value import Value
 
 #: fields of a PUT that a GET gives back
 _KEPT = ("Content-Type", "Content-Encoding", "Content-Language", "Content-Disposition")
@@ -150,7 +150,7 @@ class MemoryStore:
 
 def _kept(headers: Headers) -> tuple[tuple[str, str], ...]:
     fields = {name: headers[name] for name in _KEPT if name in headers}
-    fields.setdefault("Content-Type", OCTETS)
+    fields.setdefault("Content-Type", OCTET_STREAM)
     return tuple(fields.items())
 
 

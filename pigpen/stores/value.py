@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pigpen.http import wire
 from pigpen.http.body import CHUNK_BYTES, BaseBody, Body
 from pigpen.http.conditions import Validators
-from pigpen.http.fields import format_digest
+from pigpen.http.fields import OCTET_STREAM, format_digest
 from pigpen.http.message import Headers, Request, Response
 from pigpen.http.representation import answer_get
-
-OCTETS = "application/octet-stream"
 
 
 class ValueBody(BaseBody):
@@ -73,7 +71,7 @@ class Value:
             length=len(self.data),
             etag=self.validators.etag,
             digest=self.sha256.hex(),
-            content_type=dict(self.fields).get("Content-Type", OCTETS),
+            content_type=dict(self.fields).get("Content-Type", OCTET_STREAM),
         )
 
     def _part(self, offset: int, length: int) -> Body:

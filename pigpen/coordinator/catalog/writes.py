@@ -40,10 +40,9 @@ from pigpen.errors import (
     TooLarge,
 )
 from pigpen.http import wire
+from pigpen.http.fields import OCTET_STREAM
 from pigpen.http.key import Key
 from pigpen.http.namespace import ALWAYS, When, check_conditions
-
-OCTET_STREAM: Final = "application/octet-stream"
 
 #: states as clients see them
 STATES: Final[dict[int, Literal["open", "committed", "refused", "abandoned"]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pigpen.coordinator.catalog import writes
-from pigpen.coordinator.catalog.writes import OCTET_STREAM, WriteWish
+from pigpen.coordinator.catalog.writes import WriteWish
 from pigpen.coordinator.counting import read_ahead
 from pigpen.coordinator.face import rules
 from pigpen.coordinator.face.tools import FaceTools
@@ -29,6 +29,7 @@ from pigpen.errors import (
 )
 from pigpen.http import wire
 from pigpen.http.body import Body, read_all
+from pigpen.http.fields import OCTET_STREAM
 from pigpen.http.key import Key
 from pigpen.http.message import Request
 from pigpen.http.namespace import Node, When, WriteMeta, Written

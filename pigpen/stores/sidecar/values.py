@@ -27,11 +27,10 @@ from pigpen.errors import (
 from pigpen.http import wire
 from pigpen.http.answers import NDJSON
 from pigpen.http.body import Body, BytesBody
-from pigpen.http.fields import parse_date, parse_digest
+from pigpen.http.fields import OCTET_STREAM, parse_date, parse_digest
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request, Response, Store
 
-OCTETS: Final = "application/octet-stream"
 #: a line of a listing with a long name
 _MAX_LINE_BYTES: Final = 64 * 1024
 _SHA256: Final = re.compile("[0-9a-f]{64}")
@@ -47,7 +46,7 @@ class Value(msgspec.Struct, frozen=True):
     etag: str
     length: int
     modified: int
-    content_type: str = OCTETS
+    content_type: str = OCTET_STREAM
     sha256: bytes | None = None
 
 
@@ -197,7 +196,7 @@ def value_of(response: Response, length: int) -> Value:
         headers.get("ETag") or f'"{second:x}-{length:x}"',
         length,
         second * 1000,
-        headers.get("Content-Type", OCTETS),
+        headers.get("Content-Type", OCTET_STREAM),
         _digest(headers),
     )
 
@@ -217,7 +216,7 @@ def value_of_line(line: wire.ListLine) -> Value:
         line.etag or f'"{line.modified // 1000:x}-{length:x}"',
         length,
         line.modified,
-        line.content_type or OCTETS,
+        line.content_type or OCTET_STREAM,
         bytes.fromhex(digest) if _SHA256.fullmatch(digest) else None,
     )
 

@@ -16,7 +16,7 @@ from pigpen.errors import (
     Unavailable,
 )
 from pigpen.http.body import BaseBody, Body
-from pigpen.http.fields import format_digest
+from pigpen.http.fields import OCTET_STREAM, format_digest
 from pigpen.http.key import Key
 from pigpen.http.message import Headers
 from pigpen.http.namespace import NOTHING, Node, When, WriteMeta, Written
@@ -25,7 +25,7 @@ from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.finder import object_node
 from pigpen.stores.sidecar.names import name_of
 from pigpen.stores.sidecar.tree import Place, Tree, grown_time, place_of_write
-from pigpen.stores.sidecar.values import OCTETS, Value
+from pigpen.stores.sidecar.values import Value
 
 
 class Gate(BaseBody):
@@ -114,7 +114,7 @@ async def write(tree: Tree, key: Key, body: Body, meta: WriteMeta, when: When) -
             await gate.finish()
         etag = await _put(tree, place.key, gate, meta)
         assert gate.admitted, "a store reads a body to its end"
-        value = Value(etag, gate.received, 0, meta.content_type or OCTETS, meta.sha256)
+        value = Value(etag, gate.received, 0, meta.content_type or OCTET_STREAM, meta.sha256)
         return await _record(tree, place, value, meta)
 
 
