@@ -60,6 +60,8 @@ class FakeCloud:
         self.coordinator_says: list[Response] = []
         #: flip a bit of what hosts send
         self.rot = False
+        #: what hosts answer to who gives up; 405: an older one
+        self.gives_up = 204
         #: a cut leaves nothing at the host
         self.forgets = False
         #: asked so often, a write is still open
@@ -219,6 +221,9 @@ class FakeCloud:
         if method == "GET":
             return self._send(self.objects[name], headers)
         write = self.writes[name]
+        if method == "DELETE":
+            assert write.state == "abandoned", "the coordinator is told first"
+            return Response(self.gives_up)
         if method == "HEAD":
             if name in self.spent:
                 return Response(403)

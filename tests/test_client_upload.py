@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.client.inputs import BytesInput, FileInput, Input, PipeInput, ThreadBody
 from pigpen.client.session import Session
 from pigpen.client.upload import RESUME_BYTES, Upload
-from pigpen.errors import ConnectFailed, FileFailed, OutcomeUnknown, Refused
+from pigpen.errors import ConnectFailed, ConnectionLost, FileFailed, OutcomeUnknown, Refused
 from pigpen.http import wire
 from pigpen.http.body import Body, StreamBody
 from pigpen.http.key import Key
@@ -158,6 +158,20 @@ class LargeTests(UploadCase):
         self.assertIn("run it again", str(error))
         self.assertEqual(self.cloud.objects, {})
         self.assertEqual([write.state for write in self.cloud.writes.values()], ["abandoned"])
+        told = [line for line in self.cloud.log if " DELETE" in line]
+        self.assertEqual(told, ["c DELETE /api/me/a/b?write", "h1 DELETE", "h2 DELETE"])
+
+    def test_stored_after_all(self) -> None:
+        """What is stored is not given up at its host, and an old host may not know how to."""
+        upload = self.upload(file_of(BIG))
+        self.env.run(upload.run())
+        self.env.run(upload.give_up())
+        self.stored()
+        self.assertEqual(self.told("h"), ["h1 PUT"])
+        self.cloud.gives_up = 405
+        self.cloud.cut_puts = [0] * 5
+        self.refused(ConnectionLost, file_of(BIG))
+        self.assertEqual(self.told("h")[-2:], ["h1 DELETE", "h2 DELETE"])
 
     def test_host_forgets(self) -> None:
         """If the permission is over, the coordinator gives a new one for the rest."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
 from pigpen.client.download import open_download
 from pigpen.client.inputs import Input
 from pigpen.client.session import Session
 from pigpen.client.upload import Upload
 from pigpen.config import format_size
-from pigpen.errors import Refused
+from pigpen.errors import NoAnswer, Refused
 from pigpen.http.answers import NDJSON
 from pigpen.http.body import Body
 from pigpen.http.fields import parse_date
 from pigpen.http.key import Key
 from pigpen.http.message import Headers
 from pigpen.http.wire import Account, ListLine
+from pigpen.web.give_up import GIVE_UP_SECONDS
 
 
 class Bar(Protocol):
@@ -44,10 +47,22 @@ class Printer(Protocol):
 
 async def put(session: Session, key: Key, data: Input, bar: Bar, headers: Headers) -> None:
     bar.start(data.length)
+    upload = Upload(session, key, data, headers, bar.show)
     try:
-        await Upload(session, key, data, headers, bar.show).run()
+        await upload.run()
+    except CancelledError:
+        if upload.begun and not upload.resumable:
+            await _give_up(session, upload)
+        raise
     finally:
         bar.stop()
+
+
+async def _give_up(session: Session, upload: Upload) -> None:
+    """Nobody will go on with it; who does not answer soon forgets it in a day."""
+    giving_up = Deferred.fromCoroutine(upload.give_up())
+    with suppress(NoAnswer, Refused, TimeoutError):
+        await giving_up.addTimeout(GIVE_UP_SECONDS, session.env.clock)
 
 
 async def get(session: Session, key: Key, output: Output, bar: Bar) -> None:

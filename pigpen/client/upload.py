@@ -38,6 +38,7 @@ from pigpen.http import wire
 from pigpen.http.fields import parse_digest
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
+from pigpen.web.give_up import give_up
 
 T = TypeVar("T")
 
@@ -45,6 +46,8 @@ T = TypeVar("T")
 RESUME_BYTES = 8 * 1024 * 1024
 #: how many earlier runs are looked for
 MAX_EARLIER = 4
+#: places of a write that are remembered, to be given back
+MAX_TARGETS = 8
 
 #: a host's refusals after which the same bytes may still be stored (CLD-24, 35)
 _ASK = {403, 408, 409, 410, 425, 429}
@@ -77,6 +80,8 @@ class Upload:
         self._digest = RunningDigest()
         self._hashing = Batches(session.env, self._hash)
         self._sending: WatchedBody | None = None
+        #: where the write may have left something
+        self._targets: dict[str, wire.Target] = {}
         self._write = self._new_write(random_id(session.env))
         #: the coordinator may have heard of it
         self.begun = False
@@ -104,6 +109,12 @@ class Upload:
             offer = result
 
     @property
+    def resumable(self) -> bool:
+        """Whether a later run on the same file goes on with this one."""
+        length = self._input.length
+        return self._input.identity is not None and (length or 0) >= RESUME_BYTES
+
+    @property
     def size(self) -> int:
         """Of what was stored, in bytes; right once `sha256` was asked."""
         return self._digest.size
@@ -118,7 +129,7 @@ class Upload:
 
         :raises NoAnswer: the coordinator cannot be told; it ends by itself in a day.
         """
-        await self._write.abandon()
+        await self._abandon()
 
     # -- small ------------------------------------------------------------------------------------
 
@@ -188,9 +199,9 @@ class Upload:
 
         The id of such a write is made of what identifies the file, so that a later run finds it.
         """
-        identity, length = self._input.identity, self._input.length
-        if identity is None or length is None or length < RESUME_BYTES:
+        if not self.resumable:
             return None
+        identity = self._input.identity
         for number in range(MAX_EARLIER):
             text = f"{self._key}\0{identity}\0{number}".encode()
             secret = self._session.access_key.encode()
@@ -200,7 +211,7 @@ class Upload:
                 try:
                     return await self._write.resume()
                 except Refused:
-                    await self._write.abandon()
+                    await self._abandon()
             elif state is UNUSED:
                 return None
         self._write = self._new_write(random_id(self._session.env))
@@ -211,6 +222,7 @@ class Upload:
         targets = [wire.Target(offer.uuid, offer.url, offer.pin)]
         if offer.offset == 0:
             targets += offer.alternatives
+        self._remember(targets)
         for target in targets:
             try:
                 return await self._put_at(target, offer.offset)
@@ -274,19 +286,27 @@ class Upload:
         error = self._sending.error if self._sending is not None else None
         if error is not None:
             try:
-                await self._write.abandon()
+                await self._abandon()
             except (NoAnswer, Refused):
                 self.log.info("the write stays open until it expires")
             raise error
 
     async def _give_up(self, error: PigpenError) -> wire.Stored:
         """End the write, so that its outcome is known. :raises PigpenError: why it failed."""
-        if await self._write.abandon():
+        if await self._abandon():
             if isinstance(error, Refused) and int(str(error.facts["status"])) < 500:
                 # between us and the host; whoever stores is not refused anything
                 raise Unavailable(reason="no host took all of it, and nothing was stored")
             raise error
         return _outcome(await self._write.settled())
+
+    async def _abandon(self) -> bool:
+        """End the write, then what hosts keep of it. :return: False: too late, it is stored."""
+        if not await self._write.abandon():
+            return False
+        targets, self._targets = self._targets, {}
+        await give_up(self._session.http, self._session.env.clock, targets.values())
+        return True
 
     async def _resumed(self, offer: wire.UploadOffer) -> wire.UploadOffer | None:
         """Where the same host goes on; None if it does not."""
@@ -302,6 +322,7 @@ class Upload:
             offer = await self._write.resume()
         except Refused:
             return None
+        self._remember([wire.Target(offer.uuid, offer.url, offer.pin)])
         return self._at(offer, offer.offset)
 
     def _at(self, offer: wire.UploadOffer, offset: int) -> wire.UploadOffer | None:
@@ -311,7 +332,7 @@ class Upload:
 
     async def _anew(self, error: PigpenError) -> wire.Stored | wire.UploadOffer:
         """Byte 0 again, under a new id. :raises FileFailed: byte 0 is gone; nothing is stored."""
-        if not await self._write.abandon():
+        if not await self._abandon():
             return _outcome(await self._write.settled())
         if self._input.body(0) is None:
             raise FileFailed(
@@ -323,6 +344,12 @@ class Upload:
         return await self._offer()
 
     # -- parts ------------------------------------------------------------------------------------
+
+    def _remember(self, targets: list[wire.Target]) -> None:
+        for target in targets:
+            self._targets[target.url] = target
+        while len(self._targets) > MAX_TARGETS:
+            del self._targets[next(iter(self._targets))]
 
     def _new_write(self, write: str) -> Write:
         return Write(self._session, self._key, write, self._headers, self._query)

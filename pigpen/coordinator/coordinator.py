@@ -164,7 +164,7 @@ class Coordinator:
         announcer = Announcer(env.clock, client, hosts, secret, metrics)
         downloads = Downloads(env, client, hosts, announcer, metrics)
         openings = Openings(env, catalog, entrance, hosts, announcer)
-        passthrough = Passthrough(client, catalog, hosts, metrics)
+        passthrough = Passthrough(env.clock, client, catalog, hosts, metrics)
         uploads = Uploads(env, entrance, openings, passthrough, metrics)
         listings, locks = Listings(entrance, catalog), AccountLocks(entrance, catalog)
         objects = ObjectsApi(settings, entrance, downloads, uploads, listings, locks)

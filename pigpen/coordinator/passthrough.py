@@ -7,10 +7,12 @@ the one before. After a body byte there is no redirect and no reset: the answer 
 from __future__ import annotations
 
 import msgspec
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pigpen.coordinator.announcer import Confirmed
 from pigpen.coordinator.catalog import writes
 from pigpen.coordinator.catalog.database import Catalog
 from pigpen.coordinator.counting import CountedBody
@@ -21,6 +23,7 @@ from pigpen.errors import Conflict, ConnectionLost, NoAnswer, PigpenError, Unava
 from pigpen.http import wire
 from pigpen.http.body import Body, read_all
 from pigpen.http.message import Headers
+from pigpen.web.give_up import give_up
 from pigpen.web.sender import Sender
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -33,7 +36,10 @@ class Passthrough:
 
     log = Logger()
 
-    def __init__(self, client: Sender, catalog: Catalog, hosts: Hosts, metrics: Metrics) -> None:
+    def __init__(
+        self, clock: IReactorTime, client: Sender, catalog: Catalog, hosts: Hosts, metrics: Metrics
+    ) -> None:
+        self._clock = clock
         self._client = client
         self._catalog = catalog
         self._hosts = hosts
@@ -68,19 +74,18 @@ class Passthrough:
 
     async def _put(self, opening: Opening, body: Body) -> tuple[int, bytes]:
         """:raises NoAnswer: the host gave none, or broke off in it."""
-        host = opening.first.host
-        url = host.control_url
+        target = _target(opening.first)
         answer = await self._client.request(
             "PUT",
-            f"{url}/x/{opening.first.expectation.uuid}",
+            target.url,
             headers=Headers({"Content-Type": "application/octet-stream"}),
             body=CountedBody(body, self._metrics.bytes_in),
-            pin=host.pin_of(url),
+            pin=target.pin,
         )
         try:
             return answer.status, await read_all(answer.body, MAX_ANSWER_BYTES)
         except PigpenError:
-            raise ConnectionLost(peer=url, phase="it answered") from None
+            raise ConnectionLost(peer=opening.first.host.control_url, phase="it answered") from None
 
     def _translate(self, opening: Opening, status: int, data: bytes) -> wire.ReceiptAnswer | None:
         """The host's answer, in our words; None: it is no clear one."""
@@ -115,14 +120,26 @@ class Passthrough:
         except Conflict:
             state = await self._catalog.read(writes.write_state, opening.principal, write)
             return wire.ReceiptAnswer(write, state.status or 201, etag=state.etag, version="")
+        _ = Deferred.fromCoroutine(self._tell_hosts(opening)).addErrback(self._not_given_up)
         raise Unavailable(reason=f"{reason}, and nothing was stored")
 
     def _give_up(self, opening: Opening) -> None:
         """In the background: the client is refused, or gone."""
-        _ = maybeDeferred(
-            self._catalog.write, writes.abandon, opening.principal, opening.write.write
-        ).addErrback(self._not_given_up)
+        _ = Deferred.fromCoroutine(self._abandon(opening)).addErrback(self._not_given_up)
+
+    async def _abandon(self, opening: Opening) -> None:
+        await self._catalog.write(writes.abandon, opening.principal, opening.write.write)
+        await self._tell_hosts(opening)
+
+    async def _tell_hosts(self, opening: Opening) -> None:
+        """They need keep nothing. The write has ended: its receipt, if it comes, is refused."""
+        await give_up(self._client, self._clock, [_target(one) for one in opening.confirmed])
 
     def _not_given_up(self, failure: Failure) -> None:
         # committed at the last moment, or it ends by itself in a day
         self.log.info("a write was not given up: {reason}", reason=failure.getErrorMessage())
+
+
+def _target(one: Confirmed) -> wire.Target:
+    url, uuid = one.host.control_url, one.expectation.uuid
+    return wire.Target(uuid, f"{url}/x/{uuid}", one.host.pin_of(url))
