@@ -31,6 +31,8 @@ MAX_PROPERTIES: Final = 1000
 #: a lock's time: a client that dies leaves its lock for so long at most (DAV-43)
 MAX_LOCK_SECONDS: Final = 3600
 LOCK_SECONDS: Final = 600
+#: of one namespace: a DELETE of a collection may look at each
+MAX_LOCKS: Final = 25_000
 #: what can be done to a collection through every face, for a 405
 ON_COLLECTION: Final = "GET, HEAD, DELETE, COPY, MOVE"
 

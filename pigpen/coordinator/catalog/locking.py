@@ -30,11 +30,9 @@ from pigpen.errors import (
     WrongLock,
 )
 from pigpen.http.key import Key
-from pigpen.http.namespace import LockWish, When, check_conditions
+from pigpen.http.namespace import MAX_LOCKS, LockWish, When, check_conditions
 from pigpen.http.namespace_rules import lock_end, new_token
 
-#: of one account; a collection's DELETE looks at each
-MAX_LOCKS: Final = 25_000
 #: of a list of all locks
 PAGE: Final = 1000
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from pigpen.database.transaction import Row, Transaction
 from pigpen.errors import (
@@ -14,12 +13,9 @@ from pigpen.errors import (
     WrongLock,
 )
 from pigpen.http.key import Key
-from pigpen.http.namespace import Lock, LockWish
+from pigpen.http.namespace import MAX_LOCKS, Lock, LockWish
 from pigpen.http.namespace_rules import in_the_way, lock_end, new_token
 from pigpen.stores.sidecar.names import key_of, place_of, places_above
-
-#: of one gateway; a collection's DELETE looks at each below it
-MAX_LOCKS: Final = 25_000
 
 _COLUMNS = "token, place, collection, infinite, exclusive, principal, owner, expires"
 _AT = f"SELECT {_COLUMNS} FROM locks WHERE place = ? AND expires > ? ORDER BY token"  # noqa: S608
