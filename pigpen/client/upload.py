@@ -20,7 +20,7 @@ from pigpen.client.attempts import Attempts
 from pigpen.client.batches import Batches
 from pigpen.client.inputs import Input
 from pigpen.client.session import Session, refusal
-from pigpen.client.watched import RunningDigest, WatchedBody
+from pigpen.client.watched_body import RunningDigest, WatchedBody
 from pigpen.client.writes import UNUSED, Write, retry_after, stored
 from pigpen.env import random_id
 from pigpen.errors import (

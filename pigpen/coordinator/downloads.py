@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pigpen.coordinator.announcer import Announcer, Confirmed
-from pigpen.coordinator.counting import CountedBody
+from pigpen.coordinator.counted_body import CountedBody
 from pigpen.coordinator.hosts import Host, Hosts
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.request_terms import found_at

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from pigpen.coordinator.announcer import Confirmed
 from pigpen.coordinator.catalog import writes
 from pigpen.coordinator.catalog.database import Catalog
-from pigpen.coordinator.counting import CountedBody
+from pigpen.coordinator.counted_body import CountedBody
 from pigpen.coordinator.hosts import Hosts
 from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.openings import Opening

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pigpen.coordinator.catalog import writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.writes import WriteWish
-from pigpen.coordinator.counting import read_ahead
+from pigpen.coordinator.counted_body import read_ahead
 from pigpen.coordinator.entrance import Entrance
 from pigpen.coordinator.hosts import Host
 from pigpen.coordinator.metrics import Metrics

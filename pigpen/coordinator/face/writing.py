@@ -6,7 +6,7 @@ from typing import Final
 
 from pigpen.coordinator.catalog import writes
 from pigpen.coordinator.catalog.writes import WriteWish
-from pigpen.coordinator.counting import read_ahead
+from pigpen.coordinator.counted_body import read_ahead
 from pigpen.coordinator.face import rules
 from pigpen.coordinator.face.tools import FaceTools
 from pigpen.coordinator.openings import Opening, Order

@@ -6,7 +6,7 @@ import hashlib
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.client.watched import RunningDigest, WatchedBody
+from pigpen.client.watched_body import RunningDigest, WatchedBody
 from pigpen.errors import BodyAborted
 from pigpen.http.body import Body, BytesBody, PushBody
 from pigpen.testing.env import SimEnv
