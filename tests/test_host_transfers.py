@@ -589,6 +589,21 @@ class ExpectTests(SynchronousTestCase):
         self.assertEqual([answer.status for answer in answers], [404, 507, 400, 400, 204])
         self.assertEqual([answer.uuid for answer in answers], [one.uuid for one in batch])
 
+    def test_closed_meanwhile(self) -> None:
+        """A blob whose file was closed to make room for the others of a batch is not missed."""
+        kit = Kit(open_files=2).start()
+        first, second, third = (kit.store(number, b"hello") for number in range(3))
+        kit.expect_get(first, 1)
+        kit.expect_get(second, 2)
+        batch = [
+            wire.Expectation(id_of(10 + n), "GET", blob) for n, blob in enumerate((first, third))
+        ]
+        self.assertEqual(kit.statuses(*batch), [204, 204])
+        for number in (10, 11):
+            self.assertEqual(kit.text(kit.answer("GET", f"/x/{id_of(number)}")), b"hello")
+        self.assertEqual(kit.host.session.condition.bad, {})
+        self.assertEqual(sum(beat.bad != [] for beat in kit.coordinator.heartbeats), 0)
+
     def test_overcommit(self) -> None:
         """100 uploads that fit singly but not together: exactly those that fit get room (D5)."""
         batch = [wire.Expectation(id_of(n), "PUT", id_of(1000 + n), length=MIB) for n in range(100)]

@@ -82,8 +82,9 @@ class ExpectHandler:
         right away, as many as the files kept open allow."""
         tools = self._tools
         writes = {one.blob for one in batch if one.method == "PUT"}
-        reads = {one.blob for one in batch if one.blob not in tools.files} - writes
-        found: dict[str, Found] = {}
+        # of those that are open now too: they may be closed while we look at the others
+        found: dict[str, Found] = {one.blob: tools.files.size(one.blob) for one in batch}
+        reads = {blob for blob, size in found.items() if size is None} - writes
         if reads and len(reads) <= tools.files.limit // 2:
             found.update(await tools.files.warm(sorted(reads)))
         else:

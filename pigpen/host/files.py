@@ -48,6 +48,11 @@ class OpenFiles:
     def __contains__(self, blob: str) -> bool:
         return blob in self._files
 
+    def size(self, blob: str) -> int | None:
+        """Bytes of a blob that is open; None: it is not."""
+        opened = self._files.get(blob)
+        return None if opened is None else opened.size
+
     async def use(self, blob: str) -> OpenBlob:
         """An open blob; give it back by `release`. No thread is asked if it is open already.
 
