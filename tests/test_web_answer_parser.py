@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.web.answer_parser import AnswerParser
+from pigpen.web.answer_parser import MAX_TRAILER_BYTES, AnswerParser
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -70,6 +70,27 @@ class ParserTests(SynchronousTestCase):
             head + b"abc", 200, b"", None, True, False, False,
             method="HEAD", steps=(len(head) + 3,),
         )  # fmt: skip
+
+    def test_trailers(self) -> None:
+        """Fields behind a body are nobody's, and nobody waits for the end of many."""
+        begin = CHUNKED + b"1\r\na\r\n0\r\n"
+        self.check(begin + b"A: b\r\n\r\n", 200, b"a", None, True, False, True)
+        for rest in (b"A: b\r\n" * 100, b"x" * 600):
+            parser = AnswerParser()
+            parser.begin("GET")
+            parser.feed(begin + b"A: ")
+            fed = 0
+            while not parser.broken:
+                parser.feed(rest)
+                fed += len(rest)
+            self.assertLessEqual(fed, MAX_TRAILER_BYTES + len(rest))
+            self.assertFalse(parser.ended or parser.keep)
+        chunk = b"1;" + b"x" * 1000 + b"\r\na\r\n"
+        parser = AnswerParser()
+        parser.begin("GET")
+        parser.feed(CHUNKED)
+        for _ in range(200):  # odd, but bytes come
+            self.assertEqual(parser.feed(chunk), [b"a"])
 
     def test_broken(self) -> None:
         """What is no HTTP/1.1, or a coding that nobody asked for."""

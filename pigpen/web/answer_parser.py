@@ -13,6 +13,8 @@ _OF_CONNECTION: Final = frozenset(
     [b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"trailers",
      b"transfer-encoding", b"upgrade"]
 )  # fmt: skip
+#: of a body in chunks, without a byte of it: extensions of a chunk, or fields behind the last one
+MAX_TRAILER_BYTES: Final = 64 * 1024
 
 
 class AnswerParser:
@@ -21,7 +23,7 @@ class AnswerParser:
     A body of known length is not parsed, but counted: its bytes are not copied.
     """
 
-    __slots__ = ("_bodiless", "_fields", "_left", "_parser", "_pieces", "broken", "ended",
+    __slots__ = ("_bodiless", "_fields", "_left", "_parser", "_pieces", "_void", "broken", "ended",
                  "headers", "keep", "length", "status")  # fmt: skip
 
     def __init__(self) -> None:
@@ -37,6 +39,8 @@ class AnswerParser:
         self._pieces: list[bytes] = []
         #: bytes of a counted body that are yet to come
         self._left = 0
+        #: bytes since the last one of a body in chunks
+        self._void = 0
         #: 0 until the head of the answer is there
         self.status = 0
         self.headers = Headers()
@@ -59,6 +63,13 @@ class AnswerParser:
             self.keep = False
             self.broken = not self.ended
             return pieces
+        if pieces or self.ended or not self.status:
+            self._void = 0
+        else:
+            self._void += len(data)
+            if self._void > MAX_TRAILER_BYTES:
+                self.keep = False
+                self.broken = True
         if self.length is not None and not self.ended:
             self._left = self.length - sum(map(len, pieces))
             self._parser = None  # it would wait for the body
@@ -84,6 +95,8 @@ class AnswerParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """:raises ValueError: a body in a coding that nobody asked for."""
+        if self.status:  # behind the body
+            return
         lower = name.lower()
         if lower not in _OF_CONNECTION:
             self._fields.append((name.decode("latin-1"), value.decode("latin-1")))
