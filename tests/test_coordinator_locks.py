@@ -16,7 +16,7 @@ from pigpen.errors import (
     PigpenError,
     PreconditionFailed,
 )
-from pigpen.http import wire
+from pigpen.http import namespace_rules, wire
 from pigpen.http.conditions import Conditions
 from pigpen.http.if_header import IfField, parse_if
 from pigpen.http.namespace import LockWish, Property, When
@@ -314,7 +314,7 @@ class LockingTests(LocksCase):
 
     def test_long_owners(self) -> None:
         """What people's programs say about themselves fills no memory when all locks are read."""
-        self.lock("a", LockWish(owner="x" * 60_000))
+        self.lock("a", LockWish(owner="x" * 4096))
         [(_, lock)] = locking.all_locks(self.tx, self.me)
         self.assertEqual(len(lock.owner), 200)
 
@@ -350,6 +350,17 @@ class LockingTests(LocksCase):
             end(held)
             locks.forget_locks(self.tx)
             self.assertEqual(self.tx.one("SELECT locks FROM accounts"), (0,))
+
+    def test_meeting(self) -> None:
+        """What a listing tells of one member's locks stays a line that can be read."""
+        self.put("d/e")
+        self.patch(namespace_rules, "MAX_MEETING", 3)
+        shared = LockWish(exclusive=False)
+        for where in ("d", "d/e", "d/e"):
+            self.lock(where, shared)
+        self.assertRaises(InsufficientStorage, self.lock, "d/e", shared)
+        self.assertRaises(InsufficientStorage, self.lock, "d", shared)
+        self.lock("d", LockWish(exclusive=False, infinite=False))
 
     def test_bounded(self) -> None:
         """An account has not more locks than it can pay for."""

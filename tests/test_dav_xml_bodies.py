@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.dav.xml import XmlElement
 from pigpen.dav.xml_bodies import Asked, lockinfo, mkcol, propertyupdate, propfind
-from pigpen.errors import BadRequest, InsufficientStorage, TooLarge
+from pigpen.errors import BadRequest, InsufficientStorage
 from pigpen.http.namespace import LockWish, Property
 
 
@@ -130,9 +130,10 @@ class LockInfoTests(SynchronousTestCase):
         self.assertRaises(BadRequest, lockinfo, xml("<lockinfo/>"), infinite=True, seconds=1)
 
     def test_large_owner(self) -> None:
-        """An owner that is kept in over 64 KiB is 413."""
+        """An owner that is kept in over 4 KiB is refused with the number."""
         whole = (
             "<D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope>"
-            f"<D:owner>{'>' * 20_000}</D:owner>"
+            f"<D:owner>{'>' * 1_100}</D:owner>"
         )
-        self.assertRaises(TooLarge, self.wish, whole)
+        error = self.assertRaises(InsufficientStorage, self.wish, whole)
+        self.assertIn("4096", error.message)

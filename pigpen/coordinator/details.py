@@ -35,7 +35,7 @@ from pigpen.http.message import Headers, Request, Response
 from pigpen.http.namespace import LOCK_SECONDS, Changes, LockWish, Property, When
 from pigpen.http.request_fields import modified_of
 
-#: an owner is XML that a person's program sent (REL 5: XML)
+#: a body; an owner in it is XML that a person's program sent (REL 5: XML)
 MAX_LOCK_BYTES = 64 * 1024
 
 
@@ -50,7 +50,7 @@ class PropertyWish(msgspec.Struct):
 class LockBody(msgspec.Struct):
     exclusive: bool = True
     infinite: bool = True
-    owner: Annotated[str, Meta(max_length=MAX_LOCK_BYTES)] = ""
+    owner: str = ""
     seconds: Annotated[int, Meta(ge=0)] = LOCK_SECONDS
 
 

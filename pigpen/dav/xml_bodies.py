@@ -16,8 +16,9 @@ from pigpen.dav.xml import (
     element_text,
     qualified_name,
 )
-from pigpen.errors import BadRequest, InsufficientStorage, TooLarge
-from pigpen.http.namespace import MAX_VALUE_BYTES, Changes, LockWish, Property
+from pigpen.errors import BadRequest, InsufficientStorage
+from pigpen.http.namespace import Changes, LockWish, Property
+from pigpen.http.namespace_rules import check_owner
 
 #: of all names that a PROPFIND asks for: each entry of the answer repeats them with their
 #: namespaces, which the body may say once for a thousand names
@@ -109,6 +110,7 @@ def lockinfo(root: XmlElement, *, infinite: bool, seconds: int) -> LockWish:
     """:param infinite: what Depth says. :param seconds: what Timeout says.
 
     :raises BadRequest: it is no lockinfo, or wishes for something else than a write lock.
+    :raises InsufficientStorage: its owner is over 4 KiB.
     """
     check_root(root, "lockinfo")
     parts = {child.tag: child for child in children(root)}
@@ -118,8 +120,7 @@ def lockinfo(root: XmlElement, *, infinite: bool, seconds: int) -> LockWish:
         raise BadRequest(reason="a lock is a write lock, exclusive or shared")
     owner = parts.get(dav("owner"))
     text = "" if owner is None else element_text(owner)
-    if len(text.encode()) > MAX_VALUE_BYTES:
-        raise TooLarge(limit=MAX_VALUE_BYTES)
+    check_owner(text)
     return LockWish(scope == dav("exclusive"), infinite, text, seconds)
 
 

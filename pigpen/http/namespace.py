@@ -33,6 +33,10 @@ MAX_LOCK_SECONDS: Final = 3600
 LOCK_SECONDS: Final = 600
 #: of one namespace: a DELETE of a collection may look at each
 MAX_LOCKS: Final = 25_000
+#: bytes of a lock's owner, and shared locks that meet: a listing tells of all locks on a member in
+#: one line, which a client reads up to 8 MiB of
+MAX_OWNER_BYTES: Final = 4096
+MAX_MEETING: Final = 256
 #: what can be done to a collection through every face, for a 405
 ON_COLLECTION: Final = "GET, HEAD, DELETE, COPY, MOVE"
 
@@ -72,7 +76,7 @@ class Lock(msgspec.Struct, frozen=True):
 
 
 class LockWish(msgspec.Struct, frozen=True):
-    """What a LOCK asks for. ``owner``: XML as sent, at most 64 KiB."""
+    """What a LOCK asks for. ``owner``: XML as sent, at most 4 KiB."""
 
     exclusive: bool = True
     infinite: bool = True

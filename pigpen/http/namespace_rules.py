@@ -12,6 +12,8 @@ from pigpen.errors import BadKey, InsufficientStorage
 from pigpen.http.key import Key
 from pigpen.http.namespace import (
     MAX_LOCK_SECONDS,
+    MAX_MEETING,
+    MAX_OWNER_BYTES,
     MAX_PROPERTIES,
     MAX_PROPERTY_BYTES,
     MAX_VALUE_BYTES,
@@ -80,6 +82,21 @@ def check_properties(number: int, size: int) -> None:
         raise InsufficientStorage(
             reason=f"a node's properties have at most {MAX_PROPERTY_BYTES} bytes"
         )
+
+
+def check_owner(owner: str) -> None:
+    """Of a lock. :raises InsufficientStorage: over 4 KiB."""
+    if len(owner.encode()) > MAX_OWNER_BYTES:
+        raise InsufficientStorage(reason=f"a lock's owner has at most {MAX_OWNER_BYTES} bytes")
+
+
+def check_meeting(number: int) -> None:
+    """Of shared locks, beside a new one, that are on the same node, above or below it.
+
+    :raises InsufficientStorage: over 256.
+    """
+    if number >= MAX_MEETING:
+        raise InsufficientStorage(reason=f"at most {MAX_MEETING} shared locks may meet")
 
 
 def new_token(source: random.Random, now: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from pigpen.errors import (
     Conflict,
     Forbidden,
+    InsufficientStorage,
     LockConflict,
     Locked,
     NotFound,
@@ -15,7 +16,7 @@ from pigpen.errors import (
     WrongLock,
 )
 from pigpen.http.key import Key
-from pigpen.http.namespace import MAX_LOCK_SECONDS, LockWish, Property, WriteMeta
+from pigpen.http.namespace import MAX_LOCK_SECONDS, MAX_OWNER_BYTES, LockWish, Property, WriteMeta
 from pigpen.testing.namespace_case import AskedBody, NamespaceCase
 
 SHARED = LockWish(exclusive=False)
@@ -52,6 +53,18 @@ class LockTests(NamespaceCase):
         for key in ("d", "d/a"):
             self.assertEqual(self.locks(key), [lock])
         self.assertEqual(self.locks("/"), [])
+
+    def test_long_owner(self) -> None:
+        """A listing repeats an owner with each member below the lock: it has 4 KiB at most."""
+        self.write("a")
+        inside = "x" * (MAX_OWNER_BYTES - len("<o></o>"))
+        for text in (inside + "x", "\u00e9" + inside[1:]):
+            wish = LockWish(owner=f"<o>{text}</o>")
+            self.refused(InsufficientStorage, self.locking("a", wish))
+            self.refused(InsufficientStorage, self.locking("new", wish))
+        self.assertEqual([node.key.name for node in self.nodes("/")], ["a"])
+        lock = self.lock("a", owner=f"<o>{inside}</o>")
+        self.assertEqual(self.locks("a"), [lock])
 
     def test_depths(self) -> None:
         """Depth 0 covers the collection alone, infinity new members too."""

@@ -31,7 +31,7 @@ from pigpen.errors import (
 )
 from pigpen.http.key import Key
 from pigpen.http.namespace import MAX_LOCKS, LockWish, When, check_conditions
-from pigpen.http.namespace_rules import lock_end, new_token
+from pigpen.http.namespace_rules import check_meeting, check_owner, lock_end, new_token
 
 #: of a list of all locks
 PAGE: Final = 1000
@@ -45,7 +45,9 @@ def lock(
     :return: the lock, and whether the object was made (201).
     :raises LockConflict: another lock is in the way; its fact ``roots`` has their keys.
     :raises Conflict: there is no collection to lie in.
+    :raises InsufficientStorage: there are too many, or its owner is too long.
     """
+    check_owner(wish.owner)
     node = find(tx, principal.root_id, key, loose=when.loose)
     made = node is None
     if node is None:
@@ -56,10 +58,11 @@ def lock(
         node = resolve(tx, principal, key, loose=when.loose)
         check_conditions(when, "LOCK", node.validators)
         check(tx, principal, when, key, [])
-    conflicts = [other for other in _meeting(tx, principal, node, wish)
-                 if wish.exclusive or other.exclusive]  # fmt: skip
+    meeting = _meeting(tx, principal, node, wish)
+    conflicts = [other for other in meeting if wish.exclusive or other.exclusive]
     if conflicts:
         raise LockConflict(roots=roots_of(tx, conflicts))
+    check_meeting(len(meeting))
     return _insert(tx, principal, node, wish, when.principal), made
 
 

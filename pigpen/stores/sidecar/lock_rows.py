@@ -14,7 +14,7 @@ from pigpen.errors import (
 )
 from pigpen.http.key import Key
 from pigpen.http.namespace import MAX_LOCKS, Lock, LockWish
-from pigpen.http.namespace_rules import in_the_way, lock_end, new_token
+from pigpen.http.namespace_rules import check_meeting, check_owner, in_the_way, lock_end, new_token
 from pigpen.stores.sidecar.names import key_of, place_of, places_above
 
 _COLUMNS = "token, place, collection, infinite, exclusive, principal, owner, expires"
@@ -77,6 +77,7 @@ def roots_of(locks: Iterable[Lock]) -> tuple[Key, ...]:
 
 def check_free(tx: Transaction, key: Key, wish: LockWish) -> None:
     """:raises LockConflict: another lock is in the way. :raises InsufficientStorage: too many."""
+    check_owner(wish.owner)
     place = place_of(key)
     meeting = covering(tx, place)
     if wish.infinite and key.collection:
@@ -84,6 +85,7 @@ def check_free(tx: Transaction, key: Key, wish: LockWish) -> None:
     conflicts = [other for other in meeting if wish.exclusive or other.exclusive]
     if conflicts:
         raise LockConflict(roots=roots_of(conflicts))
+    check_meeting(len(meeting))
     if _count(tx) >= MAX_LOCKS:
         raise InsufficientStorage(reason=f"there are at most {MAX_LOCKS} locks")
 
