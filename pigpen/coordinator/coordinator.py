@@ -21,10 +21,10 @@ from pigpen.coordinator.account_locks import AccountLocks
 from pigpen.coordinator.announcer import Announcer
 from pigpen.coordinator.catalog import host_rows, retention
 from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog_namespace.admission import CatalogAdmission
+from pigpen.coordinator.catalog_namespace.tools import NamespaceTools
 from pigpen.coordinator.downloads import Downloads
 from pigpen.coordinator.entrance import Entrance
-from pigpen.coordinator.face.admission import CatalogAdmission
-from pigpen.coordinator.face.tools import FaceTools
 from pigpen.coordinator.host_api import HostApi, HostTools, make_host
 from pigpen.coordinator.hosts import Hosts
 from pigpen.coordinator.listings import Listings
@@ -180,7 +180,7 @@ class Coordinator:
             metrics=metrics,
         )
         tree = self._tree(objects, AccountApi(entrance, openings), HostApi(host_tools))
-        face_tools = FaceTools(
+        namespace_tools = NamespaceTools(
             env=env,
             settings=settings,
             catalog=catalog,
@@ -190,7 +190,7 @@ class Coordinator:
             passthrough=passthrough,
             metrics=metrics,
         )
-        return _Parts(catalog, entrance, announcer, tree, CatalogAdmission(face_tools))
+        return _Parts(catalog, entrance, announcer, tree, CatalogAdmission(namespace_tools))
 
     def _tree(self, objects: Handler, account: Handler, hosts: Handler) -> ResourceTree:
         tree = ResourceTree()

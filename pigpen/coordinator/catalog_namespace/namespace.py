@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 from pigpen.coordinator.catalog import locking, locks, namespace
-from pigpen.coordinator.face import rules
-from pigpen.coordinator.face.reading import CatalogReading
-from pigpen.coordinator.face.tools import FaceTools
-from pigpen.coordinator.face.writing import CatalogWriter
+from pigpen.coordinator.catalog_namespace import rules
+from pigpen.coordinator.catalog_namespace.reading import CatalogReading
+from pigpen.coordinator.catalog_namespace.tools import NamespaceTools
+from pigpen.coordinator.catalog_namespace.writing import CatalogWriter
 from pigpen.errors import NotFound
 from pigpen.http.body import Body
 from pigpen.http.key import Key
@@ -35,7 +35,7 @@ _ABILITIES: Final = frozenset(Ability) - {Ability.LOCATE}
 class CatalogNamespace:
     """The account of one request; each call lets its access key in again."""
 
-    def __init__(self, tools: FaceTools, request: Request, login: str) -> None:
+    def __init__(self, tools: NamespaceTools, request: Request, login: str) -> None:
         """:param request: it has the access key, and says who asks."""
         self._tools = tools
         self._entrance = tools.entrance

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.coordinator.catalog_namespace import rules
 from pigpen.coordinator.coordinator import Coordinator
-from pigpen.coordinator.face import rules
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.errors import (
     BodyAborted,

@@ -6,9 +6,9 @@ from typing import Final
 
 from pigpen.coordinator.catalog import writes
 from pigpen.coordinator.catalog.writes import WriteWish
+from pigpen.coordinator.catalog_namespace import rules
+from pigpen.coordinator.catalog_namespace.tools import NamespaceTools
 from pigpen.coordinator.counted_body import read_ahead
-from pigpen.coordinator.face import rules
-from pigpen.coordinator.face.tools import FaceTools
 from pigpen.coordinator.openings import Opening, Order
 from pigpen.env import sleep
 from pigpen.errors import (
@@ -42,7 +42,7 @@ ASK_SECONDS: Final = 0.5
 class CatalogWriter:
     """Writes for the account of one request."""
 
-    def __init__(self, tools: FaceTools, request: Request, login: str) -> None:
+    def __init__(self, tools: NamespaceTools, request: Request, login: str) -> None:
         self._tools = tools
         self._request = request
         self._login = login

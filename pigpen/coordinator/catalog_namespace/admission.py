@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pigpen.coordinator.catalog.accounts import Principal
+from pigpen.coordinator.catalog_namespace.namespace import CatalogNamespace
+from pigpen.coordinator.catalog_namespace.tools import NamespaceTools
 from pigpen.coordinator.credentials import parse_authorization
-from pigpen.coordinator.face.namespace import CatalogNamespace
-from pigpen.coordinator.face.tools import FaceTools
 from pigpen.database.transaction import Transaction
 from pigpen.errors import Unauthorized
 from pigpen.http.answers import BASIC
@@ -21,7 +21,7 @@ MAX_KNOWN = 1000
 class CatalogAdmission:
     """Lets in whoever has a valid access key; the user whose tokens count is the account."""
 
-    def __init__(self, tools: FaceTools) -> None:
+    def __init__(self, tools: NamespaceTools) -> None:
         self._tools = tools
         #: by key id, hash of its secret and login as sent: the account's login, and until when
         self._known: dict[tuple[str, bytes, str | None], tuple[str, float]] = {}

@@ -1,4 +1,4 @@
-"""FaceTools: the parts of a coordinator that its namespaces share."""
+"""NamespaceTools: the parts of a coordinator that its namespaces share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pigpen.env import Env
 
 
 @dataclass(frozen=True, slots=True)
-class FaceTools:
+class NamespaceTools:
     env: Env
     settings: CoordinatorSettings
     catalog: Catalog
