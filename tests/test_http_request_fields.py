@@ -74,6 +74,26 @@ class DestinationTests(SynchronousTestCase):
                 destination_of(request_to(f"{base}/a%20b/c/"), OWN), Key(("a b", "c"), True), base
             )
 
+    def test_loopback(self) -> None:
+        """A port of this machine is one server, whatever name its clients mix: GVFS, davfs2."""
+        names = ("localhost", "127.0.0.1", "[::1]", "LocalHost")
+        for host in names:
+            for name in names:
+                request = request_to(f"http://{name}:2574/x", host=f"{host}:2574")
+                self.assertEqual(destination_of(request, ()), Key(("x",)), (host, name))
+                self.assertEqual(path_on_this_server(request, f"http://{name}:2574/x", ()), "/x")
+        self.assertEqual(
+            destination_of(request_to("http://127.0.0.1:80/x", host="localhost"), ()), Key(("x",))
+        )
+        for host, name in (
+            ("127.0.0.1:2574", "localhost:2575"), ("127.0.0.1:2574", "localhost"),
+            ("cloud.example:2574", "localhost:2574"), ("127.0.0.1:2574", "cloud.example:2574"),
+            ("[::1", "localhost"), ("", "elsewhere"),
+        ):  # fmt: skip
+            request = request_to(f"http://{name}/x", host=host)
+            self.assertRaises(ElsewhereDestination, destination_of, request, ())
+            self.assertIsNone(path_on_this_server(request, f"http://{name}/x", ()))
+
     def test_usual_port(self) -> None:
         """A server on the usual port is the same with and without it."""
         self.assertEqual(destination_of(request_to("http://a/x", host="a:80"), ()), Key(("x",)))

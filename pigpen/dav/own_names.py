@@ -15,8 +15,8 @@ import msgspec
 
 from pigpen.errors import Forbidden, Misdirected
 from pigpen.http.message import Handler, Request, Response
+from pigpen.http.request_fields import LOOPBACK_NAMES
 
-LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 #: these change nothing (RFC 9110 9.2.1)
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
 

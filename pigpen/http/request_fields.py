@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from pigpen.errors import BadField, ElsewhereDestination, KeyTooLong
@@ -78,6 +79,8 @@ def deep_of(request: Request) -> bool:
 # -- names of things on this server ---------------------------------------------------------------
 
 _USUAL_PORTS = {"": "", "http": ":80", "https": ":443"}
+#: one machine's names for itself
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def destination_of(request: Request, own_names: Collection[str]) -> Key:
@@ -128,7 +131,16 @@ def _is_own(request: Request, parts: SplitResult, own_names: Collection[str]) ->
     # GVFS leaves the user's name in
     name = _plain_name(parts.netloc.rpartition("@")[2], parts.scheme)
     asked = _plain_name(request.headers.get("Host", ""), parts.scheme)
-    return name == asked or name in own_names
+    return name == asked or name in own_names or _on_loopback(name) == _on_loopback(asked) != ""
+
+
+def _on_loopback(name: str) -> str:
+    """The same for all names of one port here; "": it is elsewhere."""
+    try:
+        parts = urlsplit(f"//{name}")
+        return f"localhost:{parts.port or ''}" if parts.hostname in LOOPBACK_NAMES else ""
+    except ValueError:
+        return ""
 
 
 def _plain_name(name: str, scheme: str) -> str:
