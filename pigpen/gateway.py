@@ -45,6 +45,12 @@ CONNECTIONS_HERE: Final = 256
 _ALIAS = re.compile(
     r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+"
 )
+_OPEN_BEHIND_PROXY: Final = (
+    "whoever reaches the proxy reads and changes this account without a login: give --users=FILE,"
+    " or let the proxy ask for one"
+)
+
+_log = Logger()
 
 
 class Gateway:
@@ -109,6 +115,8 @@ def _admission(
         return KeyAdmission(env, visitors)
     namespace = RemoteNamespace(session)
     if config.users is None:
+        if config.proxies:
+            _log.warn("{risk}", risk=_OPEN_BEHIND_PROXY)
         return OpenAdmission(namespace)
     text = load_private(env.disk, config.users, MAX_FILE_BYTES)
     return UserAdmission(env, parse_users(text, config.users), namespace)

@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.config import GatewayConfig, UserConfig
@@ -115,6 +116,15 @@ class GatewayTests(GatewayCase):
             self.assertRaises(ConfigError, self.make, proxies=[proxy])
         self.make(proxies=["192.0.2.1", "2001:db8::1"])
 
+    def test_open_behind_proxy(self) -> None:
+        """An account that a proxy may show to the world without a login: its owner is told."""
+        proxies = ["192.0.2.1"]
+        for options, told in (({"proxies": proxies}, 1), ({}, 0)):
+            with capturedLogs() as events:
+                self.make(**options)
+            texts = [formatEvent(event) for event in events]
+            self.assertEqual(sum("without a login" in text for text in texts), told)
+
     def test_prefix(self) -> None:
         self.make(prefix="/a/b/")
         self.assertEqual(self.status("PUT", "/a/b/x", b"x"), 201)
@@ -157,7 +167,9 @@ class GatewayTests(GatewayCase):
     def test_users(self) -> None:
         """Users of a file share the gateway's account."""
         self.file("/users", user_lines("eve", "secret"), 0o600)
-        self.make(users="/users")
+        with capturedLogs() as events:
+            self.make(users="/users", proxies=["192.0.2.1"])
+        self.assertNotIn("without a login", " ".join(map(str, map(formatEvent, events))))
         self.assertEqual(self.status("PUT", "/x", b"x"), 401)
         self.assertEqual(self.status("PUT", "/x", b"x", Authorization=basic("eve", "secret")), 201)
         self.assertEqual(self.cloud.get("x").data, b"x")
