@@ -18,7 +18,7 @@ from pigpen.client.inputs import Pipes
 from pigpen.client.nodes import lock_of, node_of, place_of
 from pigpen.client.reading import RemoteReading
 from pigpen.client.session import Session
-from pigpen.client.writing import Writing
+from pigpen.client.writing import RemoteWriter
 from pigpen.errors import (
     MethodNotAllowed,
     NoAnswer,
@@ -62,7 +62,7 @@ class RemoteNamespace:
         the coordinator refuses it. :param pipes: shared by namespaces of one process."""
         self._calls = Calls(session, own_key=own_key)
         self._session = session
-        self._writing = Writing(self._calls, Pipes() if pipes is None else pipes)
+        self._writer = RemoteWriter(self._calls, Pipes() if pipes is None else pipes)
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -116,7 +116,7 @@ class RemoteNamespace:
         await answer.body.aclose()
 
     async def write(self, key: Key, body: Body, meta: WriteMeta, when: When) -> Written:
-        written = await self._writing.write(key, body, meta, when)
+        written = await self._writer.write(key, body, meta, when)
         if not when.loose or str(key).isascii():
             return written
         return await self._as_spelled(written)

@@ -1,4 +1,4 @@
-"""Writing: a PUT through the gateway, up to 4 KiB to the coordinator, others to a host (DAV-6).
+"""RemoteWriter: a PUT through the gateway, up to 4 KiB to the coordinator, others to a host (DAV-6).
 
 judged -> body is asked for -> host -> receipt -> committed: only then it is written
 cut, 5xx, 202: the coordinator is asked by the write's id, and the rest is sent again where it
@@ -24,7 +24,7 @@ from pigpen.http.message import Headers
 from pigpen.http.namespace import Node, When, WriteMeta, Written
 
 
-class Writing:
+class RemoteWriter:
     """Writes through one account's session."""
 
     log = Logger()
