@@ -1,4 +1,4 @@
-"""RemoteWriter: a PUT through the gateway, up to 4 KiB to the coordinator, others to a host (DAV-6).
+"""RemoteWriter: PUT: up to 4 KiB to the coordinator, more to a host (DAV-6).
 
 judged -> body is asked for -> host -> receipt -> committed: only then it is written
 cut, 5xx, 202: the coordinator is asked by the write's id, and the rest is sent again where it
