@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.errors import BodyAborted
@@ -12,6 +13,7 @@ from pigpen.http import wire
 from pigpen.http.body import PushBody
 from pigpen.http.fields import format_digest
 from pigpen.http.message import Response
+from pigpen.testing import SimEnv
 from tests.host_kit import CONTROL, MIB, Kit, chunks, digest_of, id_of
 
 
@@ -296,6 +298,27 @@ class ResumeTests(SynchronousTestCase):
         self.kit.advance(24 * 3600 + 100)
         self.assertEqual(self.kit.files(), {})
         self.assertEqual((self.kit.host.room.used, self.kit.host.room.reserved), (0, 0))
+
+    def test_back_as_it_goes(self) -> None:
+        """Who comes back in the moment in which the part is removed stores all of it, at once or
+        at the second try; the file is never taken from under the new upload."""
+        for seed in range(20):
+            env = SimEnv(seed)
+            env.world.thread_seconds = (0.001, 0.02)
+            self.kit = Kit(env).start()
+            self.path = self.kit.expect_put(1, length=len(self.data))
+            self.cut(1_000_000, self.path)
+            self.kit.advance(24 * 3600)
+            one = wire.Expectation(id_of(2), "PUT", id_of(1 + 10**6), length=len(self.data))
+            self.assertEqual(self.kit.statuses(one), [204])
+            cleaning = Deferred.fromCoroutine(self.kit.host.clean_up())
+            status = self.kit.status("PUT", f"/x/{id_of(2)}", body=chunks(self.data, 65536))
+            if status == 409:
+                self.kit.advance(0.1)
+                status = self.kit.status("PUT", f"/x/{id_of(2)}", body=self.data)
+            self.assertEqual(status, 201, seed)
+            self.successResultOf(cleaning)
+            self.assert_stored()
 
     def test_full_since_the_part_is_gone(self) -> None:
         """One who was promised room for the rest only, and must send all, is refused if there is

@@ -48,26 +48,13 @@ async def _remove(tools: UploadTools, uuid: str, live: Live, blob: str) -> None:
     known = tools.table.get(uuid) is live
     if known:
         tools.table.begin_put(live)
-    tools.running[blob] = _Removal()  # nobody may write the file meanwhile
     try:
-        part = tools.parts.take(blob)
-        if part is not None:
-            await tools.parts.discard(part)
+        await tools.remove_part(blob)
     finally:
-        del tools.running[blob]
         if known:
             error = _given_up()
             live.state = WriteState("refused", error.status, None, error.code, error.message)
             tools.table.end_put(live, spent=True)
-
-
-class _Removal:
-    """A part that is being removed, among the uploads that run."""
-
-    __slots__ = ()
-
-    def cut(self, _: object) -> None:
-        """It is over soon."""
 
 
 def _given_up() -> Conflict:

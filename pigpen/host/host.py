@@ -166,12 +166,17 @@ class Host:
         while True:
             try:
                 await sleep(self._env, CHORES_SECONDS)
-                await self.parts.expire()
-                await self._sweep_trash()
+                await self.clean_up()
             except CancelledError:
                 return
             except (PigpenError, OSError) as error:
                 self.log.error("cleaning up failed: {reason}", reason=str(error))
+
+    async def clean_up(self) -> None:
+        """Remove what has waited long enough."""
+        for blob in self.parts.expired:
+            await self._uploads.remove_part(blob)
+        await self._sweep_trash()
 
     async def _make_leaves(self) -> None:
         def busy() -> bool:

@@ -67,9 +67,8 @@ class Parts:
         finally:
             self._room.wrote(-writer.offset)
 
-    async def expire(self) -> None:
+    @property
+    def expired(self) -> list[str]:
+        """Those that have waited long enough."""
         now = self._env.clock.seconds()
-        for blob, (expires, writer) in list(self._waiting.items()):
-            if expires <= now:
-                del self._waiting[blob]
-                await self.discard(writer)
+        return [blob for blob, (expires, _) in self._waiting.items() if expires <= now]

@@ -74,6 +74,26 @@ class UploadTools:
         if over is not None:
             await over
 
+    async def remove_part(self, blob: str) -> None:
+        """Remove what waits of an upload, if it still does; nobody may write the file meanwhile."""
+        part = self.parts.take(blob)
+        if part is None:
+            return
+        self.running[blob] = _Removal()
+        try:
+            await self.parts.discard(part)
+        finally:
+            del self.running[blob]
+
+
+class _Removal:
+    """A part that is being removed, among the uploads that run."""
+
+    __slots__ = ()
+
+    def cut(self, _: object) -> None:
+        """It is over soon."""
+
 
 class Upload:
     """One PUT to /x/UUID."""
