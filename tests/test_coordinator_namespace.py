@@ -361,6 +361,19 @@ class CopyTests(NamespaceCase):
         self.patch(copying, "MAX_COPIED", 6)
         self.copy("a", "b")
 
+    def test_deep(self) -> None:
+        """No copy is made that nobody could ask for: keys have 4,096 bytes."""
+        names = "/".join(["é" * 127] * 15)  # 3,824 bytes
+        self.put(f"a/{names}/x")
+        longest = "b" * (4096 - len(f"/{names}/x".encode()))
+        before = self.tree()
+        self.mkcol(longest[:200])
+        self.assertRaises(Forbidden, self.copy, "a", f"{longest[:200]}/{longest[201:]}b")
+        self.assertEqual({*self.tree()} - {*before}, {longest[:200] + "/"})
+        self.copy("a", f"{longest[:200]}/{longest[201:]}")
+        self.assertEqual(self.read(f"{longest[:200]}/{longest[201:]}/{names}/x"), b"data")
+        self.copy("a", f"{longest[:200]}/{longest[201:]}b", deep=False)
+
     def test_pages(self) -> None:
         """A big collection is copied whole, with the properties of its members."""
         self.patch(copying, "PAGE", 3)

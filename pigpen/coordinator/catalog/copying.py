@@ -15,6 +15,7 @@ from pigpen.coordinator.catalog.nodes import (
 )
 from pigpen.database.transaction import Row, Transaction, Value
 from pigpen.errors import Forbidden, Unavailable
+from pigpen.http.key import MAX_KEY_BYTES, Key
 
 #: nodes one COPY makes at most
 MAX_COPIED: Final = 100_000
@@ -40,23 +41,30 @@ _INSERT_VERSION = (
 )
 
 
-def measure(tx: Transaction, node: Node, *, deep: bool) -> int:
-    """The bytes a copy makes. :raises Forbidden: over MAX_COPIED nodes; counting stops there."""
+def measure(tx: Transaction, node: Node, target: Key, *, deep: bool) -> int:
+    """The bytes a copy makes.
+
+    :param target: its key. :raises Forbidden: over MAX_COPIED nodes, where counting stops, or a
+        member's key would be too long to be asked for.
+    """
     if not node.is_collection or not deep:
         return node.length
     row = tx.one(
-        "WITH RECURSIVE below (id, version_id) AS ("
-        " SELECT id, version_id FROM nodes WHERE id = ?"
-        " UNION ALL SELECT n.id, n.version_id FROM nodes n JOIN below ON n.parent_id = below.id"
-        " LIMIT ?)"
-        " SELECT count(*), total(b.length) FROM below"
+        "WITH RECURSIVE below (id, version_id, key_bytes) AS ("
+        " SELECT id, version_id, ? FROM nodes WHERE id = ?"
+        " UNION ALL SELECT n.id, n.version_id, key_bytes + length(n.sort_name) FROM nodes n"
+        " JOIN below ON n.parent_id = below.id LIMIT ?)"
+        " SELECT count(*), total(b.length), max(key_bytes) FROM below"
         " LEFT JOIN versions v ON v.id = below.version_id LEFT JOIN blobs b ON b.id = v.blob_id",
+        len("/".join(target.names).encode()) + 1,
         node.id,
         MAX_COPIED + 1,
     )
     assert row is not None
     if row[0] > MAX_COPIED:
         raise Forbidden(reason=f"one COPY makes at most {MAX_COPIED} names; copy in parts")
+    if row[2] > MAX_KEY_BYTES:
+        raise Forbidden(reason=f"a key below the copy would have over {MAX_KEY_BYTES} bytes")
     return int(row[1])
 
 

@@ -224,12 +224,12 @@ def copy(
 
     :param deep: Depth infinity; else a collection's members are left out.
     :return: whether the destination was new (201, else 204).
-    :raises Forbidden: as `move`, or over MAX_COPIED nodes. :raises QuotaExceeded: by the copies.
+    :raises Forbidden: as `move`, or see `measure`. :raises QuotaExceeded: by the copies.
     """
     node, parent, replaced = _transfer(tx, principal, source, destination, overwrite, when)
     if deep and _lies_below(tx, parent.id, node.id):
         raise Forbidden(reason="a collection cannot be copied into itself")
-    length = copying.measure(tx, node, deep=deep)
+    length = copying.measure(tx, node, destination, deep=deep)
     locks.check(tx, principal, when, source, [parent, *_present(replaced)], _present(replaced))
     check_quota(tx, principal.account_id, length - (replaced.length if replaced else 0))
     name = destination.name if replaced is None else replaced.key.name
