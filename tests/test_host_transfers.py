@@ -302,7 +302,7 @@ class ResumeTests(SynchronousTestCase):
     def test_back_as_it_goes(self) -> None:
         """Who comes back in the moment in which the part is removed stores all of it, at once or
         at the second try; the file is never taken from under the new upload."""
-        for seed in range(20):
+        for seed in range(5):
             env = SimEnv(seed)
             env.world.thread_seconds = (0.001, 0.02)
             self.kit = Kit(env).start()

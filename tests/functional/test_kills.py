@@ -15,8 +15,9 @@ from tests.functional.cloud import Cloud, Part, until
 from tests.functional.faults import strace, strace_from_start
 
 MIB = 2**20
-#: one that the host begins to write before its end, and one that it writes in one go
-SIZES = (300_000, 40_000)
+#: one that the host begins to write before its end, one that it writes in one go, and one that
+#: comes in one piece
+SIZES = (300_000, 40_000, 300_000, 6_000)
 
 
 class KillTests(SynchronousTestCase):
@@ -35,7 +36,7 @@ class KillTests(SynchronousTestCase):
             *(("rename", 1), ("fsync", 3), ("sendto", 2), ("sendto", 3), ("sendto", 4)),
         ]
         for number, (call, when) in enumerate(points):
-            new = os.urandom(SIZES[number % 2])
+            new = os.urandom(SIZES[number % 4])
             with strace(cloud.host.pid, call, f"signal=KILL:when={when}"):
                 status = cloud.put("film", new)
             assert cloud.host.process is not None
@@ -49,7 +50,7 @@ class KillTests(SynchronousTestCase):
                 self.assertEqual(found[1], new, point)
             left = cloud.incoming()
             self.assertEqual([one for one in left if f"{one}.json" not in left], [], point)
-            old = os.urandom(SIZES[number % 2])
+            old = os.urandom(SIZES[number % 4])
             self.assertIn(cloud.put("film", old), {201, 204}, point)
             self.assertEqual(cloud.get("film"), (200, old), point)
 
