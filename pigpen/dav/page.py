@@ -19,11 +19,11 @@ from pigpen.dav.page_assets import page_assets
 from pigpen.dav.page_html import Shown, listing_of, path_of, title_of
 from pigpen.dav.page_order import FIELDS, MAX_SORTED_ENTRIES, Order, Page
 from pigpen.dav.presentation import OWN_PAGES_ONLY
-from pigpen.errors import BadKey
 from pigpen.http.body import StreamBody
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 from pigpen.http.namespace import Node
+from pigpen.http.namespace_rules import check_names
 
 BLOCK_BYTES: Final = 32 * 1024
 
@@ -82,7 +82,7 @@ async def _read_sorted(call: Call, collection: Node, order: Order, after: str) -
 async def _read_stored(call: Call, collection: Node, after: str) -> Shown:
     """:raises BadKey: `after` is no name."""
     if after:
-        _check_name(after.removesuffix("/"))
+        check_names(Key.of((after.removesuffix("/"),)))
     entries: list[Node] = []
     more = False
     async with aclosing(call.namespace.list(collection.key, after=after)) as members:
@@ -93,12 +93,6 @@ async def _read_stored(call: Call, collection: Node, after: str) -> Shown:
             entries.append(node)
     next_after = Order().cursor(entries[-1]) if more else None
     return Shown(collection, entries, None, None, 0, next_after, not after)
-
-
-def _check_name(name: str) -> None:
-    Key.of((name,))
-    if "/" in name:
-        raise BadKey(reason="a name holds a slash")
 
 
 def _texts(call: Call, shown: Shown) -> Iterable[str]:
