@@ -28,10 +28,11 @@ NAMES = [f"f{number}" for number in range(FILES)]
 
 
 class Part:
-    """A process of `sidecar_parts`."""
+    """A process of `sidecar_server`."""
 
-    def __init__(self, kind: str, port: int, *more: str) -> None:
-        command = [sys.executable, "-m", "tests.functional.sidecar_parts", kind, str(port), *more]
+    def __init__(self, folder: str | Path, port: int, *store_url: str) -> None:
+        module = "tests.functional.sidecar_server"
+        command = [sys.executable, "-m", module, str(folder), str(port), *store_url]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
         )
@@ -52,7 +53,7 @@ class KillTests(SynchronousTestCase):
         store_port, self.port = free_ports(2)
         self.store_url = f"http://127.0.0.1:{store_port}/"
         self.url = f"http://127.0.0.1:{self.port}/"
-        store = Part("store", store_port)
+        store = Part("--store", store_port)
         self.addCleanup(store.kill)
         self.session = requests.Session()
         self.addCleanup(self.session.close)
@@ -61,7 +62,7 @@ class KillTests(SynchronousTestCase):
         self.addCleanup(lambda: self.gateway.kill())
 
     def start(self) -> Part:
-        gateway = Part("gateway", self.port, str(self.folder), self.store_url)
+        gateway = Part(self.folder, self.port, self.store_url)
         self.assertEqual(gateway.said, "listening")
         self.session.close()
         return gateway
@@ -130,7 +131,7 @@ class KillTests(SynchronousTestCase):
 
     def test_second_gateway(self) -> None:
         """A second process on the same sidecar ends at once, and says why."""
-        second = Part("gateway", free_ports(1)[0], str(self.folder), self.store_url)
+        second = Part(self.folder, free_ports(1)[0], self.store_url)
         self.assertIn("another gateway uses it", second.said)
         second.process.wait(10)
         second.kill()
