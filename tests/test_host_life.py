@@ -217,6 +217,21 @@ class FolderTests(SynchronousTestCase):
         again = Kit(kit.env.boot(), kit.coordinator).start()
         self.assertEqual((used, again.host.room.used), (5 * 8192, 5 * 8192))
 
+    def test_strange_folders(self) -> None:
+        """Folders that somebody made among the blobs' are none of theirs."""
+        kit = Kit().start()
+        kit.stop()
+        # some are numbers, of no leaf or of another one
+        for path in ("lost+found/x", "ab/backup", "ab/cdef", "a/b", "0x/ab"):
+            outer, inner = path.split("/")
+            kit.disk.make_folder(f"/pool/blobs/{outer}")
+            kit.disk.make_folder(f"/pool/blobs/{outer}/{inner}")
+        again = Kit(kit.env.boot(), kit.coordinator).start()
+        blob = "00ab" + id_of(1)[4:]
+        one = wire.Expectation(id_of(1), "PUT", blob, length=5)
+        self.assertEqual(again.statuses(one), [204])
+        self.assertEqual(again.status("PUT", f"/x/{id_of(1)}", body=b"hello"), 201)
+
 
 class StopTests(SynchronousTestCase):
     def test_nothing_left(self) -> None:

@@ -84,8 +84,9 @@ class Folder:
         for outer in self._folders(self._blobs):
             for inner in self._folders(f"{self._blobs}/{outer}"):
                 used += self._allocated(f"{self._blobs}/{outer}/{inner}")
-                with contextlib.suppress(ValueError):
-                    self._durable_leaves[int(outer + inner, 16)] = 1
+                number = _leaf_number(outer, inner)
+                if number is not None:
+                    self._durable_leaves[number] = 1
             durable.sync_folder(self.disk, f"{self._blobs}/{outer}")
         return used
 
@@ -251,6 +252,15 @@ class Folder:
 
     def _files(self, path: str) -> Iterator[str]:
         return (entry.name for entry in self.disk.entries(path) if not entry.is_folder)
+
+
+def _leaf_number(outer: str, inner: str) -> int | None:
+    """None: these are folders that somebody else made."""
+    with contextlib.suppress(ValueError):
+        number = int(outer + inner, 16)
+        if (outer, inner) == (f"{number >> 8:02x}", f"{number & 0xFF:02x}"):
+            return number
+    return None
 
 
 def _date(wall: float) -> str:
