@@ -5,7 +5,6 @@ Chromedriver chooses its port and names it.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
@@ -190,9 +189,6 @@ class Browser:
             if event["method"] == "Network.requestWillBeSent"
             and not event["params"]["documentURL"].startswith("chrome:")
         }
-
-    def picture(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
 
     def close(self) -> None:
         # by the group: Chromium has many processes, and a hung one would outlive the driver
