@@ -14,8 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.catalog import accounts, writes
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.database import Catalog
-from pigpen.database.migrations import migrate, read_schema
+from pigpen.coordinator.catalog.database import SqliteCatalog
+from pigpen.database.schema import read_schema
+from pigpen.database.sqlite.migrations import migrate
 from pigpen.database.transaction import Transaction
 from pigpen.http import wire
 from pigpen.http.conditions import Conditions
@@ -61,7 +62,7 @@ class InlineEnv:
 def schema_in_memory() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=512)
     connection.execute("PRAGMA foreign_keys = ON")
-    migrate(connection, ":memory:", read_schema(Catalog.package))
+    migrate(connection, ":memory:", read_schema(SqliteCatalog.package))
     return connection
 
 
@@ -103,16 +104,16 @@ class FileCase(SynchronousTestCase):
         self.path = os.path.join(os.path.abspath(self.mktemp()), "catalog.sqlite")
         os.makedirs(os.path.dirname(self.path))
 
-    def open(self, **more: Any) -> Catalog:
-        catalog: Catalog = self.successResultOf(
-            Deferred.fromCoroutine(Catalog.open(self.env, self.path, **more))
+    def open(self, **more: Any) -> SqliteCatalog:
+        catalog: SqliteCatalog = self.successResultOf(
+            Deferred.fromCoroutine(SqliteCatalog.open(self.env, self.path, **more))
         )
         self.addCleanup(catalog.drop)
         return catalog
 
     def open_failing(self, kind: type[Exception], **more: Any) -> str:
         failure = self.failureResultOf(
-            Deferred.fromCoroutine(Catalog.open(self.env, self.path, **more)), kind
+            Deferred.fromCoroutine(SqliteCatalog.open(self.env, self.path, **more)), kind
         )
         return str(failure.value)
 

@@ -20,7 +20,7 @@ from pigpen.coordinator.account_api import AccountApi
 from pigpen.coordinator.account_locks import AccountLocks
 from pigpen.coordinator.announcer import Announcer
 from pigpen.coordinator.catalog import host_rows, retention
-from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.database import Catalog, SqliteCatalog
 from pigpen.coordinator.catalog_namespace.admission import CatalogAdmission
 from pigpen.coordinator.catalog_namespace.tools import NamespaceTools
 from pigpen.coordinator.downloads import Downloads
@@ -106,7 +106,7 @@ class Coordinator:
         env, settings = self._env, self._settings
         secret = await env.in_thread(_open_folder, env, settings.folder)
         path = settings.catalog or f"{settings.folder}/catalog.sqlite"
-        catalog = await Catalog.open(env, path)
+        catalog = await SqliteCatalog.open(env, path)
         try:
             await self._remember_hosts(catalog)
         except BaseException:

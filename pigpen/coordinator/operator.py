@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pigpen.coordinator.catalog import accounts
-from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.database import Catalog, SqliteCatalog
 from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import ConfigError
@@ -42,7 +42,7 @@ class Operator:
     async def _run(self, task: Callable[[Catalog], Awaitable[T]]) -> T:
         await self._env.in_thread(self._make_folder)
         path = f"{self._folder}/catalog.sqlite"
-        catalog = await Catalog.open(self._env, path, beside=True)
+        catalog = await SqliteCatalog.open(self._env, path, beside=True)
         try:
             return await task(catalog)
         finally:

@@ -1,1 +1,1 @@
-"""An SQLite file under rules that run in threads: the catalog's, and the sidecar's of a gateway."""
+"""Rules over SQL, in threads: the catalog's of a coordinator, and the sidecar's of a gateway."""

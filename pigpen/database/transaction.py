@@ -1,23 +1,44 @@
 """Transaction: what rules see of the database.
 
 Rules are plain functions ``rule(transaction, ...)``; a database's ``read`` and ``write`` run them.
-A rule that raises a `PigpenError` has changed nothing.
+A rule that raises a `PigpenError` has changed nothing. Their SQL is SQLite's, of which they use
+what `postgresql.dialect` can say in other words.
 """
 
 from __future__ import annotations
 
 import random
-import sqlite3
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 #: of an id: enough for all rows of one kind that are made in a millisecond
 RANDOM_BITS = 20
 LAST_ID = 2**63 - 1
-#: a value SQLite stores
+#: a value of a column
 Value = int | str | bytes | None
 #: columns as selected; rules take them apart at once
 Row = tuple[Any, ...]
+
+
+class Cursor(Protocol):
+    """The rows of a query, or how many rows a change has met."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """What runs SQL: ``?`` and ``?1`` stand for values."""
+
+    def execute(self, sql: str, values: Sequence[Value], /) -> Cursor: ...
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Value]], /) -> Cursor: ...
 
 
 class Transaction:
@@ -25,7 +46,7 @@ class Transaction:
 
     __slots__ = ("_connection", "now", "random")
 
-    def __init__(self, connection: sqlite3.Connection, random: random.Random, now: int) -> None:
+    def __init__(self, connection: Connection, random: random.Random, now: int) -> None:
         """:param now: ms since 1970, the same for all rules of one commit."""
         self._connection = connection
         self.random = random

@@ -20,14 +20,14 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WRITER = """
 import sys
 from twisted.internet import defer, task
-from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.database import SqliteCatalog
 from pigpen.system import SystemEnv
 
 def add(tx, name):
     tx.run("INSERT INTO leases (name, holder, expires) VALUES (?, ?, 0)", name, "x" * 500)
 
 async def main(reactor):
-    catalog = await Catalog.open(SystemEnv(reactor), sys.argv[1])
+    catalog = await SqliteCatalog.open(SystemEnv(reactor), sys.argv[1])
     print("open", flush=True)
     async def caller(number):
         for n in range(100_000):
@@ -42,7 +42,7 @@ task.react(lambda reactor: defer.Deferred.fromCoroutine(main(reactor)))
 SORTER = """
 import sys
 from twisted.internet import defer, task
-from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.database import SqliteCatalog
 from pigpen.system import SystemEnv
 
 def fill(tx):
@@ -57,7 +57,7 @@ def change(tx):
     tx.run("UPDATE leases SET holder = hex(randomblob(250))")
 
 async def main(reactor):
-    catalog = await Catalog.open(SystemEnv(reactor), sys.argv[1])
+    catalog = await SqliteCatalog.open(SystemEnv(reactor), sys.argv[1])
     await catalog.write(fill)
     calls = [catalog.write(refused), catalog.write(change)]
     print(await defer.DeferredList(calls, consumeErrors=True))

@@ -1,16 +1,19 @@
-"""Catalog: the coordinator's database: `catalog.sqlite`."""
+"""Catalog: the coordinator's database, in its folder as `catalog.sqlite`."""
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from pigpen.database.database import Database
+from pigpen.database.sqlite.database import SqliteDatabase
 from pigpen.errors import CatalogFull
 
+#: rules over the catalog, wherever it is; its `write` may raise CatalogFull
+Catalog: TypeAlias = Database
 
-class Catalog(Database):
-    """Rules over the catalog. Made by `open`; one per process and file.
 
-    :raises CatalogFull: by `write`: the coordinator's disk is full.
-    """
+class SqliteCatalog(SqliteDatabase):
+    """The catalog in a file."""
 
     noun = "catalog"
     user = "coordinator"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from pigpen.database.database import Database
+from pigpen.database.sqlite.database import SqliteDatabase
 from pigpen.env import Env
 from pigpen.errors import InsufficientStorage
 from pigpen.stores.sidecar.records import PACKAGE, Records
 
 
-class SidecarDatabase(Database):
+class SidecarDatabase(SqliteDatabase):
     """``sidecar.sqlite``: one gateway at a time may have it open."""
 
     noun = "sidecar"

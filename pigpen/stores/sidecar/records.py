@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-from pigpen.database.migrations import read_schema
+from pigpen.database.schema import read_schema
 from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 

@@ -14,17 +14,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.catalog import accounts
 from pigpen.coordinator.catalog.accounts import Principal, make_account
-from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.database import SqliteCatalog
 from pigpen.coordinator.catalog.listing import list_page
 from pigpen.coordinator.catalog.namespace import make_collection, move
 from pigpen.coordinator.catalog.writes import WriteWish, store_inline
 from pigpen.database.batches import Batches
-from pigpen.database.migrations import read_schema
+from pigpen.database.schema import read_schema
 from pigpen.database.transaction import Transaction
 from pigpen.errors import CatalogFull, ConfigError, Conflict, NotFound, Unavailable
 from tests.catalog_kit import FileCase, InlineEnv, if_none_match, key
 
-SCHEMA = read_schema(Catalog.package)
+SCHEMA = read_schema(SqliteCatalog.package)
 NEXT = max(SCHEMA) + 1
 EXTRA = "CREATE TABLE extra (a INTEGER);\nCREATE INDEX e ON extra (a);"
 NEXT_SCHEMA = {**SCHEMA, NEXT: EXTRA}
@@ -294,7 +294,7 @@ class CommitTests(FileCase):
         full, busy, broken = FullDisk(), sqlite3.OperationalError(), sqlite3.DatabaseError()
         busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
         broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        found = [Catalog.error_of(error).status for error in (full, busy, broken)]
+        found = [SqliteCatalog.error_of(error).status for error in (full, busy, broken)]
         self.assertEqual(found, [503, 503, 503])
 
 
@@ -519,4 +519,4 @@ def _extra(tx: Transaction) -> list[Any]:
     return tx.all("SELECT * FROM extra")
 
 
-_is_catalog: type[Catalog] = Catalog
+_is_catalog: type[SqliteCatalog] = SqliteCatalog

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from importlib import resources
+from collections.abc import Mapping
 
-from pigpen.errors import ConfigError
-
-
-def read_schema(package: str) -> dict[int, str]:
-    """The SQL of each schema number that a package has in its folder ``schema``."""
-    folder = resources.files(package) / "schema"
-    return {
-        int(file.name.removesuffix(".sql")): file.read_text("utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
-    }
+from pigpen.database.schema import statements
 
 
 def schema_number(connection: sqlite3.Connection) -> int:
@@ -26,13 +15,6 @@ def schema_number(connection: sqlite3.Connection) -> int:
         return 0
     number: int | None = connection.execute("SELECT max(number) FROM schema_version").fetchone()[0]
     return number or 0
-
-
-def check_known(number: int, path: str, files: Mapping[int, str]) -> None:
-    """:raises ConfigError: a newer program made this database; nothing was touched."""
-    if number > max(files):
-        reason = f"its schema {number} is newer than this program: install a newer pigpen"
-        raise ConfigError(path=path, reason=reason)
 
 
 def migrate(connection: sqlite3.Connection, path: str, files: Mapping[int, str]) -> str | None:
@@ -67,7 +49,7 @@ def _back_up(connection: sqlite3.Connection, path: str, number: int) -> str:
 def _apply(connection: sqlite3.Connection, step: int, script: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in _statements(script):
+        for statement in statements(script):
             connection.execute(statement)
         connection.execute("INSERT INTO schema_version (number) VALUES (?)", (step,))
         connection.execute("COMMIT")
@@ -75,12 +57,3 @@ def _apply(connection: sqlite3.Connection, step: int, script: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""

@@ -1,0 +1,1 @@
+"""A database at a PostgreSQL server, or at one that speaks its protocol and dialect."""
