@@ -13,16 +13,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 CHROMEDRIVER = shutil.which("chromedriver")
 CHROMIUM = shutil.which("chromium")
-WAIT_SECONDS = 30.0
 _QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -197,14 +192,3 @@ class Browser:
         assert self._driver.stdout is not None
         self._driver.stdout.close()
         shutil.rmtree(self._home, ignore_errors=True)
-
-
-def when(condition: Callable[[], T], what: str) -> T:
-    """Wait until a condition holds. :raises AssertionError: it never did."""
-    end = time.monotonic() + WAIT_SECONDS
-    while True:
-        value = condition()
-        if value or time.monotonic() > end:
-            assert value, f"waited {WAIT_SECONDS:.0f} s for: {what}"
-            return value
-        time.sleep(0.05)

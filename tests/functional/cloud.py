@@ -7,24 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.functional.observing import until
 from tests.functional.solo import ROOT, SECONDS, free_ports
 
 LOGIN = "me"
 _PIGPEN = (sys.executable, "-c", "from pigpen.cli import main; main()")
-
-
-def until(what: Callable[[], object], seconds: float = 20) -> None:
-    """Look again and again, until it is so. :raises AssertionError: it did not become so."""
-    ends = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < ends, "this did not happen in time"
-        time.sleep(0.02)
 
 
 class Part:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.cloud import Cloud, until
+from tests.functional.cloud import Cloud
 from tests.functional.faults import cut_power, mount_full, mount_image, mount_small, strace, unmount
+from tests.functional.observing import until
 
 MIB = 2**20
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.cloud import Cloud, Part, environment, until
+from tests.functional.cloud import Cloud, Part, environment
+from tests.functional.observing import until
 from tests.functional.solo import free_ports
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.functional.observing import until
 from tests.functional.processes import shared_solo
 from tests.functional.solo import Solo, free_ports
 
@@ -80,13 +81,9 @@ class PipelineTests(SynchronousTestCase):
         self.addCleanup(waiting.wait)
         self.addCleanup(waiting.stdin.close)  # type: ignore[union-attr]
         self.addCleanup(waiting.kill)
-        path = f"/proc/{waiting.pid}/cmdline"
-        for _ in range(200):
-            with open(path, "rb") as file:
-                line = file.read()
-            if line.startswith(b"pigpen --put"):
-                break
-            subprocess.run(["sleep", "0.05"], check=True)
+        path = Path(f"/proc/{waiting.pid}/cmdline")
+        until(lambda: path.read_bytes().startswith(b"pigpen --put"), "the name it gives itself")
+        line = path.read_bytes()
         self.assertIn(b"-k ...", line)
         self.assertNotIn(self.key.encode(), line)
 
@@ -116,14 +113,9 @@ class PipelineTests(SynchronousTestCase):
                 self.solo.run(f"curl -sf -T phil/letter http://127.0.0.1:{gateway_port}/letter")
                 got = self.solo.run(f"curl -sf http://127.0.0.1:{gateway_port}/letter").stdout
                 self.assertEqual(got, b"dear all\n")
-                for _ in range(200):
-                    if (self.solo.home / "share" / "pigpen-host.json").exists() and (
-                        b"accepted" in (self.solo.home / "more.log").read_bytes()
-                    ):
-                        break
-                    subprocess.run(["sleep", "0.05"], check=True)
-                else:
-                    self.fail((self.solo.home / "more.log").read_text())
+                said = self.solo.home / "more.log"
+                until(lambda: b"accepted" in said.read_bytes(), "the coordinator to accept it")
+                self.assertTrue((self.solo.home / "share" / "pigpen-host.json").exists())
             finally:
                 for process in (host, gateway):
                     process.terminate()

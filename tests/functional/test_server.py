@@ -6,15 +6,18 @@ import contextlib
 import hashlib
 import os
 import random
+import select
 import socket
 import ssl
 import subprocess
 import sys
-import time
+from http.client import HTTPResponse
 from pathlib import Path
 
 import requests
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.functional.observing import descriptors, until, until_at_rest
 
 ROOT = Path(__file__).parent.parent.parent
 MIB = 1024 * 1024
@@ -141,22 +144,26 @@ class MemoryTests(FileServerTests):
 
     def test_handlers_that_stop(self) -> None:
         """20 uploads that their handler does not read: the clients are stopped."""
+        connections: list[socket.socket] = []
         for _ in range(20):
             connection = self.connect()
             connection.sendall(
                 b"PUT /stuck HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000000\r\n\r\n"
             )
             connection.setblocking(False)
-            quiet = 0
-            while quiet < 3:
-                try:
-                    connection.send(bytes(MIB))
-                    quiet = 0
-                except BlockingIOError:
-                    quiet += 1
-                    time.sleep(0.02)
+            connections.append(connection)
+        until(lambda: not self.send_more(connections), "the server to take no more")
         self.assertEqual(curl("-T", "/dev/null", f"{self.url}/sink").stdout, b"0")
         self.assertLess(self.memory(), MAX_MEMORY)
+
+    def send_more(self, connections: list[socket.socket]) -> int:
+        """:return: how many bytes were taken while the server did what it could."""
+        until_at_rest(self.server.pid)
+        sent = 0
+        for connection in connections:
+            with contextlib.suppress(BlockingIOError):
+                sent += connection.send(bytes(MIB))
+        return sent
 
 
 class SendingTests(FileServerTests):
@@ -173,7 +180,7 @@ class SendingTests(FileServerTests):
         connection = self.connect()
         request = b"GET /file/data HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         connection.sendall(request)
-        time.sleep(0.1)
+        until_at_rest(self.server.pid)
         received = bytearray()
         while piece := connection.recv(50_000):
             received += piece
@@ -208,18 +215,20 @@ class CrowdTests(FileServerTests):
         if port == self.tls_port:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            # nothing comes after the handshake but the answer
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
             connection = context.wrap_socket(connection)
         connection.sendall(b"GET /file/small HTTP/1.1\r\nHost: a\r\n\r\n")
-        time.sleep(0.3)
+        until(lambda: select.select([connection], [], [], 0)[0], "the answer's beginning")
+        until_at_rest(self.server.pid)
         return connection
 
-    def received(self, connection: socket.socket) -> int:
-        count = 0
-        connection.settimeout(1)
-        with contextlib.suppress(TimeoutError):
-            while data := connection.recv(65_536):
-                count += len(data)
-        return count
+    def read(self, connection: socket.socket) -> None:
+        """Its whole answer. :raises ConnectionResetError: it was cut."""
+        connection.settimeout(30)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        self.assertEqual(len(answer.read()), 30_000)
 
     def test_slow_reader_stays(self) -> None:
         """A newcomer takes the place of one who waits for nothing, not of one who has yet to read
@@ -227,11 +236,12 @@ class CrowdTests(FileServerTests):
         self.make_file("small", 30_000)
         for port in (self.port, self.tls_port):
             slow = self.slow_reader(port)
+            before = descriptors(self.server.pid)
             idle = self.connect()
-            time.sleep(0.1)
+            until(lambda before=before: descriptors(self.server.pid) > before)  # type: ignore[misc]
             requests.get(f"{self.url}/401", timeout=10)
             self.assertRaises(ConnectionResetError, idle.recv, 1)
-            self.assertGreater(self.received(slow), 30_000)
+            self.read(slow)
             slow.close()
 
     def test_slow_readers_only(self) -> None:
@@ -239,5 +249,5 @@ class CrowdTests(FileServerTests):
         self.make_file("small", 30_000)
         readers = [self.slow_reader(self.port) for _ in range(2)]
         self.assertEqual(requests.get(f"{self.url}/401", timeout=10).status_code, 401)
-        self.assertRaises(ConnectionResetError, self.received, readers[0])
-        self.assertGreater(self.received(readers[1]), 30_000)
+        self.assertRaises(ConnectionResetError, self.read, readers[0])
+        self.read(readers[1])

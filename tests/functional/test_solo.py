@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.functional.observing import until
 from tests.functional.processes import shared_solo
 from tests.functional.solo import Solo, free_ports
 
@@ -101,6 +102,14 @@ class LifeTests(SynchronousTestCase):
         self.solo.start()
         self.assertEqual(run("pigpen get a/two").stdout, BIG[::-1])
 
+    def when_under_way(self) -> None:
+        """Until most of the upload's first megabyte is at the host."""
+        incoming = self.solo.pool / "host" / "incoming"
+        until(
+            lambda: any(one.stat().st_size > 500_000 for one in incoming.iterdir()),
+            "the first bytes at the host",
+        )
+
     def test_killed_in_upload(self) -> None:
         """kill -9 of the cloud in mid-upload: the old version stays, a new try works."""
         run = self.run_
@@ -114,11 +123,7 @@ class LifeTests(SynchronousTestCase):
         self.addCleanup(upload.stderr.close)
         upload.stdin.write(BIG[:1_000_000])
         upload.stdin.flush()
-        incoming = self.solo.pool / "host" / "incoming"
-        for _ in range(200):
-            if any(one.stat().st_size > 500_000 for one in incoming.iterdir()):
-                break
-            subprocess.run(["sleep", "0.05"], check=True)
+        self.when_under_way()
         self.solo.kill()
         try:
             upload.stdin.write(BIG[1_000_000:])
@@ -145,7 +150,7 @@ class LifeTests(SynchronousTestCase):
         self.addCleanup(upload.stderr.close)
         upload.stdin.write(BIG[:1_000_000])
         upload.stdin.flush()
-        subprocess.run(["sleep", "1"], check=True)
+        self.when_under_way()
         self.solo.kill()
         self.solo.start()
         upload.stdin.write(BIG[1_000_000:])

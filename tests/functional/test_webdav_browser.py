@@ -10,7 +10,8 @@ from pathlib import Path
 import requests
 from twisted.trial.unittest import SkipTest
 
-from tests.functional.browser import CHROMEDRIVER, CHROMIUM, Browser, when
+from tests.functional.browser import CHROMEDRIVER, CHROMIUM, Browser
+from tests.functional.observing import until
 from tests.functional.webdav import Face, WebDavCase, coordinator
 
 NAMES = "tbody bdi"
@@ -54,15 +55,15 @@ class BrowserCase(WebDavCase):
         return self.browser.texts(NAMES)
 
     def when_listed(self, *names: str) -> None:
-        when(lambda: self.names == list(names), f"{names}, not {self.names}")
+        until(lambda: self.names == list(names), f"{names}, not {self.names}")
 
     def when_uploaded(self, words: str) -> None:
         heading = "#uploads h2"
-        when(lambda: self.browser.text(heading) == words, f"{words}: {self.browser.text(heading)}")
+        until(lambda: self.browser.text(heading) == words, f"{words}: {self.browser.text(heading)}")
 
     def asked(self) -> str:
         """Waits for a question; its title."""
-        when(
+        until(
             lambda: self.browser.run("return document.querySelector('#question').open"),
             "a question",
         )
@@ -70,7 +71,7 @@ class BrowserCase(WebDavCase):
 
     def answered(self) -> None:
         closed = "return !document.querySelector('#question').open"
-        when(lambda: self.browser.run(closed), "the question to close")
+        until(lambda: self.browser.run(closed), "the question to close")
 
     def link(self, name: str) -> str:
         """The selector of an entry's link."""
@@ -103,7 +104,7 @@ class ReadingTests(BrowserCase):
         self.open()
         self.browser.click(self.link("a.bin"))
         saved = self.folder / "a.bin"
-        when(lambda: saved.exists() and saved.stat().st_size == 5000, "the download")
+        until(lambda: saved.exists() and saved.stat().st_size == 5000, "the download")
 
     def test_nothing_pretends(self) -> None:
         """What needs scripts is not offered."""
@@ -133,7 +134,7 @@ class UploadTests(BrowserCase):
         self.browser.drop(("a", "new"), ("b", "new"), ("c", "new"), ("d", "new"))
         first = self.asked()  # several are sent at once: any of them
         self.browser.click("#question .no")
-        when(lambda: self.asked() != first, "the next question")
+        until(lambda: self.asked() != first, "the next question")
         self.browser.click("#question .always input")
         self.browser.click("#question .yes")
         self.when_uploaded("3 files uploaded")
@@ -206,9 +207,9 @@ class UploadTests(BrowserCase):
         self.browser.command("Network.emulateNetworkConditions", **slow)
         self.browser.choose("#files", *(Path(self.file(n, bytes(2_000_000))) for n in "ab"))
         moved = "return (document.querySelector('#uploads li progress')?.value ?? 0) > 0"
-        when(lambda: self.browser.run(moved), "progress")
+        until(lambda: self.browser.run(moved), "progress")
         self.browser.click("#uploads li button")
-        when(lambda: "Cancelled" in self.browser.texts("#uploads .words"), "the cancellation")
+        until(lambda: "Cancelled" in self.browser.texts("#uploads .words"), "the cancellation")
         self.browser.command("Network.emulateNetworkConditions", **{**slow, "uploadThroughput": -1})
         self.when_uploaded("1 file uploaded")
         self.when_listed("b")
@@ -227,7 +228,7 @@ class UploadTests(BrowserCase):
         self.browser.command("Network.emulateNetworkConditions", **slow)
         files = [Path(self.file(str(n), bytes(2_000_000))) for n in range(8)]
         self.browser.choose("#files", *files)
-        when(lambda: "Uploading" in self.browser.text("#uploads h2"), "a beginning")
+        until(lambda: "Uploading" in self.browser.text("#uploads h2"), "a beginning")
         self.browser.click("#uploads .stop")
         self.when_uploaded("0 files uploaded")
         self.assertEqual([self.status(str(n)) for n in range(8)], [404] * 8)
@@ -246,7 +247,7 @@ class UploadTests(BrowserCase):
         self.open()
         self.browser.command("Network.emulateNetworkConditions", **slow)
         self.browser.choose("#files", Path(self.file("f", bytes(2_000_000))))
-        when(lambda: "Uploading" in self.browser.text("#uploads h2"), "a beginning")
+        until(lambda: "Uploading" in self.browser.text("#uploads h2"), "a beginning")
         self.browser.click(self.link("inner"))
         self.when_listed("x")
         self.assertEqual(self.browser.url, self.url + "inner/")
@@ -266,7 +267,7 @@ class ChangeTests(BrowserCase):
         self.browser.click("#new-folder-button")
         self.browser.type("taken")
         self.browser.press("Enter")
-        when(lambda: self.browser.text("#question-refusal"), "a refusal")
+        until(lambda: self.browser.text("#question-refusal"), "a refusal")
         self.assertEqual(
             self.browser.text("#question-refusal"), "There is already something with this name."
         )
@@ -274,7 +275,7 @@ class ChangeTests(BrowserCase):
         self.browser.press("Enter")
         self.when_listed("taken", "taken 2 ü?")
         self.browser.press("Enter")  # its row has the focus
-        when(lambda: self.browser.text("h1") == "taken 2 ü?", "the new folder")
+        until(lambda: self.browser.text("h1") == "taken 2 ü?", "the new folder")
         self.assertEqual(self.status("taken%202%20%C3%BC%3F/"), 200)
 
     def test_names_that_cannot_be(self) -> None:
@@ -292,7 +293,7 @@ class ChangeTests(BrowserCase):
             self.asked()
             self.browser.run("document.querySelector('#question input').value = arguments[0]", name)
             self.browser.press("Enter")
-            when(lambda words=words: self.browser.text("#question-refusal") == words, words)  # type: ignore[misc]
+            until(lambda words=words: self.browser.text("#question-refusal") == words, words)  # type: ignore[misc]
             self.browser.press("Escape")
             self.answered()
         self.assertEqual(self.get("a"), b"x")
@@ -309,7 +310,7 @@ class ChangeTests(BrowserCase):
         self.assertEqual(self.asked(), "Rename")
         self.browser.type("b")  # the stem is selected
         self.browser.press("Enter")
-        when(lambda: self.browser.text("#question-refusal"), "a refusal")
+        until(lambda: self.browser.text("#question-refusal"), "a refusal")
         self.browser.type("%20 c")
         self.browser.press("Enter")
         self.when_listed("old", "b%20 c.txt", "b.txt")
@@ -341,7 +342,7 @@ class ChangeTests(BrowserCase):
         self.when_listed("a")
         self.assertEqual(self.status("folder/"), 404)
         focused = "return document.activeElement.textContent"
-        when(lambda: self.browser.run(focused) == "a", "the focus on the next row")
+        until(lambda: self.browser.run(focused) == "a", "the focus on the next row")
 
     def test_locked(self) -> None:
         """A lock of another program is named, on a member of a folder, too."""
@@ -354,7 +355,7 @@ class ChangeTests(BrowserCase):
         self.browser.press("Delete")
         self.asked()
         self.browser.click("#question .yes")
-        when(lambda: self.browser.text("#question-refusal"), "a refusal")
+        until(lambda: self.browser.text("#question-refusal"), "a refusal")
         self.assertEqual(
             self.browser.text("#question-refusal"),
             "“report.doc”: It is locked: another program is using it.",
@@ -370,7 +371,7 @@ class ChangeTests(BrowserCase):
         self.asked()
         self.browser.type("b")
         self.browser.press("Enter")
-        when(lambda: self.browser.text("#question-refusal"), "a refusal")
+        until(lambda: self.browser.text("#question-refusal"), "a refusal")
         self.assertEqual(self.browser.text("#question-refusal"), "It is not there any more.")
 
     def test_menu_keys(self) -> None:
@@ -380,12 +381,12 @@ class ChangeTests(BrowserCase):
         self.browser.focus("button.more")
         self.browser.press("Enter")
         focused = "return document.activeElement.textContent"
-        when(lambda: self.browser.run(focused) == "Download", "the menu")
+        until(lambda: self.browser.run(focused) == "Download", "the menu")
         self.browser.press("Down")
         self.assertEqual(self.browser.run(focused), "Rename")
         self.browser.press("Escape")
         label = "return document.activeElement.getAttribute('aria-label')"
-        when(lambda: self.browser.run(label) == "Actions for a", "the button")
+        until(lambda: self.browser.run(label) == "Actions for a", "the button")
 
 
 class PreviewTests(BrowserCase):
@@ -400,14 +401,14 @@ class PreviewTests(BrowserCase):
         """The first 64 KiB, as text, whatever the type; without half a character at the end."""
         self.put("page.html", b"<script>document.title = 'no'</script>" + "ü".encode() * 50_000)
         self.show("page.html")
-        when(lambda: "64 KiB" in self.browser.text(".note"), "the text")
+        until(lambda: "64 KiB" in self.browser.text(".note"), "the text")
         text = self.browser.text("#preview pre")
         self.assertTrue(text.startswith("<script>"))
         self.assertEqual(len(text.encode()), 65536)
         self.assertNotIn("\ufffd", text)
         self.browser.press("Escape")
         label = "return document.activeElement.textContent"
-        when(lambda: self.browser.run(label) == "page.html", "the focus on its row")
+        until(lambda: self.browser.run(label) == "page.html", "the focus on its row")
 
     def test_empty_text(self) -> None:
         """An empty file is no error."""
@@ -422,11 +423,11 @@ class PreviewTests(BrowserCase):
         self.put("3.png", b"this is no picture")
         self.show("1.png")
         width = "return document.querySelector('#preview img')?.naturalWidth"
-        when(lambda: self.browser.run(width) == 7, "the picture")
+        until(lambda: self.browser.run(width) == 7, "the picture")
         self.browser.click("#preview .next")
-        when(lambda: self.browser.run(width) == 9, "the drawing")
+        until(lambda: self.browser.run(width) == 9, "the drawing")
         self.browser.click("#preview .next")
-        when(lambda: self.browser.texts("#preview .instead p"), "the words instead")
+        until(lambda: self.browser.texts("#preview .instead p"), "the words instead")
         self.assertFalse(
             self.browser.run("return document.querySelector('#preview .next').matches(':enabled')")
         )
@@ -440,12 +441,12 @@ class PreviewTests(BrowserCase):
         self.put("a.wav", path.read_bytes())
         self.show("a.wav")
         script = "return document.querySelector('#preview audio')?.duration"
-        when(lambda: self.browser.run(script) == 60, "the sound")
+        until(lambda: self.browser.run(script) == 60, "the sound")
         self.browser.run("document.querySelector('#preview audio').currentTime = 55")
         script = "return document.querySelector('#preview audio').currentTime >= 55"
-        when(lambda: self.browser.run(script), "the end of it")
+        until(lambda: self.browser.run(script), "the end of it")
         self.browser.click("#preview .close")
-        when(lambda: not self.browser.texts("#preview audio"), "the end")
+        until(lambda: not self.browser.texts("#preview audio"), "the end")
 
     def test_pdf(self) -> None:
         """A PDF is shown where the browser can, else offered."""
@@ -465,7 +466,7 @@ class SafetyTests(BrowserCase):
         self.open()
         self.browser.drop(*((name, "x") for name in names))
         self.when_uploaded("4 files uploaded")
-        when(lambda: len(self.names) == 4, "the files")
+        until(lambda: len(self.names) == 4, "the files")
         for number in range(1, 5):
             self.browser.click(f"tbody tr:nth-child({number}) button.more")
             self.browser.press("Down")
@@ -491,7 +492,7 @@ class SafetyTests(BrowserCase):
         self.open()
         for name in ("a.html", "a.svg"):
             self.browser.go(self.url + name)
-            when(lambda name=name: (self.folder / name).exists(), "the download")  # type: ignore[misc]
+            until(lambda name=name: (self.folder / name).exists(), "the download")  # type: ignore[misc]
         self.assertEqual(self.browser.run("return document.title"), f"{self.folder_name} · pigpen")
 
     def test_own_requests_only(self) -> None:
@@ -523,7 +524,7 @@ class PhoneTests(BrowserCase):
         self.open()
         self.browser.drop(("dropped " * 10, "x"))
         self.when_uploaded("1 file uploaded")
-        when(lambda: len(self.names) == 3, "the files")
+        until(lambda: len(self.names) == 3, "the files")
         wide = "return document.documentElement.scrollWidth"
         self.assertLessEqual(self.browser.run(wide), 390)
         self.browser.click("#uploads .stop")
@@ -538,7 +539,7 @@ class PhoneTests(BrowserCase):
         self.assertLessEqual(self.browser.run(wide), 390)
         self.browser.click("#question .no")
         self.browser.click("tbody tr:nth-child(1) a")
-        when(lambda: self.browser.text("h1") == "x" * 200, "the folder")
+        until(lambda: self.browser.text("h1") == "x" * 200, "the folder")
         self.assertLessEqual(self.browser.run(wide), 390)
 
 

@@ -12,9 +12,10 @@ from urllib.parse import quote, unquote
 import requests
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.cloud import Cloud, Part, until
+from tests.functional.cloud import Cloud, Part
 from tests.functional.faults import mount_small, strace, unmount
 from tests.functional.gateways import gateway_to
+from tests.functional.observing import until
 from tests.functional.webdav import ALL_TESTS
 
 MIB = 2**20

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import requests
 from twisted.trial.unittest import SkipTest
 
-from tests.functional.cloud import until
+from tests.functional.observing import until
 from tests.functional.processes import run
 from tests.functional.solo import free_ports
 from tests.functional.webdav import WebDavCase
@@ -36,10 +35,7 @@ class MountCase(WebDavCase):
         self.mount.mkdir()
 
     def wait(self, mounted: bool) -> None:
-        ends = time.monotonic() + SECONDS
-        while is_mounted(self.mount) is not mounted:
-            assert time.monotonic() < ends, "the mount did not come or go"
-            time.sleep(0.05)
+        until(lambda: is_mounted(self.mount) is mounted, "the mount to come or go")
 
     def sh(self, command: str) -> str:
         """A shell's command line, in the mount."""
@@ -141,18 +137,12 @@ class RcloneMountTests(MountCase):
         It loses sight of files whose folder moves before that, whatever the server. A file is
         closed a moment after its program thinks so, so these names must be there too.
         """
-        ends = time.monotonic() + SECONDS
-        while any(not self.exists(name) for name in names):
-            assert time.monotonic() < ends, names
-            time.sleep(0.1)
-        while True:
-            stats = requests.post(f"http://{self.control}/vfs/stats", timeout=10).json()[
-                "diskCache"
-            ]
-            if not stats["uploadsInProgress"] and not stats["uploadsQueued"]:
-                return
-            assert time.monotonic() < ends, stats
-            time.sleep(0.1)
+        until(lambda: all(map(self.exists, names)), f"all of {names}")
+        until(self.idle, "rclone to have sent all")
+
+    def idle(self) -> bool:
+        stats = requests.post(f"http://{self.control}/vfs/stats", timeout=10).json()["diskCache"]
+        return not stats["uploadsInProgress"] and not stats["uploadsQueued"]
 
     def exists(self, name: str) -> bool:
         return requests.head(self.url + name, timeout=30).status_code == 200
