@@ -8,19 +8,21 @@ a file on a disk, and the store another process that lives on.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import requests
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.functional.observing import until
 from tests.functional.solo import ROOT, free_ports
 
 FILES = 30
@@ -57,7 +59,6 @@ class KillTests(SynchronousTestCase):
         self.addCleanup(store.kill)
         self.session = requests.Session()
         self.addCleanup(self.session.close)
-        self.interrupted = 0
         self.gateway = self.start()
         self.addCleanup(lambda: self.gateway.kill())
 
@@ -80,8 +81,15 @@ class KillTests(SynchronousTestCase):
                 found[name] = answer.content
         return found
 
-    def dies_during(self, method: str, path: str, seconds: float, **more: Any) -> None:
-        """Begin a request; the gateway is killed so many seconds later, and started again."""
+    def gate(self, count: str | None = None) -> list[str]:
+        """See `GatedStore`. :param count: of requests that it lets in; "": all."""
+        method, data = ("GET", None) if count is None else ("POST", count.encode())
+        return requests.request(
+            method, self.store_url + "-gate", data=data, timeout=30
+        ).text.split()
+
+    def dies_during(self, method: str, path: str, what: Callable[[], bool], **more: Any) -> None:
+        """Begin a request; the gateway is killed once `what` is so, and started again."""
 
         def begin() -> None:
             with contextlib.suppress(requests.RequestException):
@@ -89,11 +97,21 @@ class KillTests(SynchronousTestCase):
 
         client = threading.Thread(target=begin)
         client.start()
-        time.sleep(seconds)
-        self.gateway.kill()
-        client.join()
+        try:
+            until(what, f"{method} to be under way")
+        finally:
+            self.gateway.kill()
+            client.join()
+        self.gate("")
+
+    def dies_in_job(self, method: str, after: int) -> None:
+        """Between the job's requests to the store."""
+        headers = {"Destination": self.url + "t"} if method != "DELETE" else {}
+        self.gate(str(after))
+        self.dies_during(method, "s", lambda: "halted" in self.gate(), headers=headers)
         with contextlib.closing(sqlite3.connect(self.folder / "sidecar.sqlite")) as connection:
-            self.interrupted += connection.execute("SELECT count(*) FROM jobs").fetchone()[0]
+            (count,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+        self.assertEqual(count, 1)
         self.gateway = self.start()
 
     def test_killed(self) -> None:
@@ -103,25 +121,27 @@ class KillTests(SynchronousTestCase):
         self.assertEqual(self.ask("PUT", "locked", data=b"mine"), 201)
         self.assertEqual(self.ask("LOCK", "locked", data=LOCK, headers={"Timeout": "Second-3000"}),
                          200)  # fmt: skip
-        seconds = 0.04
-        for method in ("MOVE", "COPY", "DELETE") * 4:
+        for method, after in itertools.product(("MOVE", "COPY", "DELETE"), (1, 10, 25)):
             self.fill("s", old)
             self.fill("t", other)
-            headers = {"Destination": self.url + "t"} if method != "DELETE" else {}
-            self.dies_during(method, "s", seconds, headers=headers)
+            self.dies_in_job(method, after)
             found = self.read("s"), self.read("t")
             before, after = (old, other), ({} if method != "COPY" else old, old)
             if method == "DELETE":
                 after = ({}, other)
             self.assertIn(found, (before, after), method)
             self.assertEqual(self.ask("PUT", "locked", data=b"not mine"), 423)
-            if self.interrupted == 3:
-                break
-            seconds *= 1.5 if found == before else 0.8  # whatever this machine needs
-        self.assertGreater(self.interrupted, 0, "it died too early or too late")
         self.fill("s", old)
-        self.dies_during("PUT", "s/f1", 0.05, data=slowly(b"new" * 1000))
+        self.gate("")
+        self.dies_during("PUT", "s/f1", lambda: "PUT" in self.gate(), data=self.half(b"new" * 1000))
+        self.gateway = self.start()
         self.assertEqual(self.read("s"), old)
+
+    def half(self, data: bytes) -> Iterator[bytes]:
+        """A body that comes to its end when the gateway is dead."""
+        yield data[: len(data) // 2]
+        until(lambda: self.gateway.process.poll() is not None)
+        yield data[len(data) // 2 :]
 
     def fill(self, folder: str, files: dict[str, bytes]) -> None:
         self.assertIn(self.ask("DELETE", folder), {204, 404})
@@ -142,10 +162,3 @@ LOCK = (
     '<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope>'
     "<D:locktype><D:write/></D:locktype></D:lockinfo>"
 )
-
-
-def slowly(data: bytes) -> Any:
-    """A body that never comes to its end in time."""
-    for position in range(0, len(data), 100):
-        yield data[position : position + 100]
-        time.sleep(0.02)
