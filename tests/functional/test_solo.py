@@ -227,8 +227,7 @@ class SharedSoloTests(SynchronousTestCase):
 
         upload = self.popen(sys.executable, "-c", STOPPING, "put", f"{self.at}/film", "film")
         os.waitpid(upload.pid, os.WUNTRACED)
-        while not parts():
-            pass
+        until(parts, "most of it at the host")
         upload.kill()
         upload.wait()
         before = parts()
