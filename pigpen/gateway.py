@@ -14,7 +14,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from pigpen.client.namespace import RemoteNamespace
-from pigpen.client.session import Session
+from pigpen.client.session import Session, may_pass
 from pigpen.client.visitors import Visitors
 from pigpen.config import (
     DEFAULT_COORDINATOR,
@@ -28,8 +28,8 @@ from pigpen.dav.face import WebDav
 from pigpen.dav.own_names import OwnNames, OwnNamesOnly
 from pigpen.dav.settings import REDIRECTED_AGENTS, DavSettings
 from pigpen.dav.users import MAX_FILE_BYTES, parse_users
-from pigpen.env import Env
-from pigpen.errors import BadKey, ConfigError, KeyTooLong
+from pigpen.env import Env, sleep
+from pigpen.errors import BadKey, ConfigError, KeyTooLong, PigpenError
 from pigpen.http.key import Key
 from pigpen.http.message import Handler
 from pigpen.http.namespace import Admission
@@ -40,6 +40,8 @@ from pigpen.web.client import ClientLimits, HttpClient
 #: of one address, and there may be as many idle ones of either kind, for calls and for bodies
 CONNECTIONS: Final = 24
 CONNECTIONS_HERE: Final = 256
+#: between two looks for a coordinator that was away at the start
+RETRY_SECONDS: Final = 5.0
 
 #: as a Host field has it: a name or an address, with a port or without
 _ALIAS = re.compile(
@@ -58,20 +60,51 @@ class Gateway:
 
     log = Logger()
 
-    def __init__(self, handler: Handler, session: Session | None) -> None:
+    def __init__(self, env: Env, handler: Handler, session: Session | None) -> None:
         """:param session: of its own account; None: everyone brings a key."""
+        self._env = env
         self._handler = handler
         self._session = session
+        self._online = session is None
 
     @property
     def handler(self) -> Handler:
         return self._handler
 
     async def start(self) -> None:
-        """:raises PigpenError: the coordinator does not know the access key, or is not there."""
-        if self._session is not None:
-            account = await self._session.account()
-            self.log.info("serving the cloud of {login}", login=account.login)
+        """Ask the coordinator for the account; one that is away may come later: then everyone is
+        told to try again (503).
+
+        :raises PigpenError: as `when_online`.
+        """
+        try:
+            await self._ask()
+        except PigpenError as error:
+            if not may_pass(error):
+                raise
+            self.log.warn(  # noqa: G010  # its only name in Twisted
+                "{reason} Until it answers, clients get 503", reason=error.message
+            )
+
+    async def when_online(self) -> None:
+        """Returns when the coordinator has accepted the access key.
+
+        :raises PigpenError: it does not know the key, or something else answers there.
+        """
+        while not self._online:
+            await sleep(self._env, RETRY_SECONDS)
+            try:
+                await self._ask()
+            except PigpenError as error:
+                if not may_pass(error):
+                    raise
+
+    async def _ask(self) -> None:
+        if self._session is None:
+            return
+        account = await self._session.account()
+        self._online = True
+        self.log.info("serving the cloud of {login}", login=account.login)
 
     async def stop(self) -> None:
         return None
@@ -88,7 +121,7 @@ def make_gateway(env: Env, config: GatewayConfig, fatal: Fatal) -> WebDAVService
     session = _own_session(env, config, client, coordinator)
     admission = _admission(env, config, session, Visitors(env, client, coordinator))
     handler = OwnNamesOnly(WebDav(env, admission, _settings(config)), _own_names(config))
-    return WebDAVService(env, Gateway(handler, session), client, config, fatal)
+    return WebDAVService(env, Gateway(env, handler, session), client, config, fatal)
 
 
 def _own_session(

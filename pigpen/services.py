@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from pigpen.coordinator.coordinator import Coordinator
+    from pigpen.gateway import Gateway
     from pigpen.host.host import Host
 
 #: how long requests under way may go on when a service stops
@@ -179,6 +180,12 @@ class RedirectService(PartService):
 class WebDAVService(PartService):
     """The cloud by WebDAV: `pigpen.gateway` makes it."""
 
+    part: Gateway
+
+    async def _start(self) -> None:
+        await super()._start()
+        await self.part.when_online()
+
 
 def limits_for(descriptors: int) -> ServerLimits:
     """The server's, where the process may open this many files and sockets: a client can need a
@@ -230,6 +237,7 @@ def make_coordinator(env: Env, config: CoordinatorConfig, fatal: Fatal) -> Redir
     client = HttpClient(env)
     settings = CoordinatorSettings(
         folder=os.path.abspath(config.folder),
+        catalog=config.catalog,
         public_url=config.public_url,
         allow_private=config.allow_private,
         dav_redirects=config.dav_redirect,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
-from twisted.logger import capturedLogs, formatEvent
+from twisted.logger import LogEvent, capturedLogs, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.config import GatewayConfig, UserConfig
@@ -21,6 +21,7 @@ from pigpen.http.message import Caller, Headers, Request, Response
 from pigpen.service_options import _from_user
 from pigpen.testing.env import SimEnv
 from pigpen.web.client import HttpClient
+from pigpen.web.server import HttpFactory
 from tests.cloud_kit import COORDINATOR, MIB, Cloud
 
 HERE = Caller("127.0.0.1")
@@ -319,3 +320,117 @@ class UnreachableTests(SynchronousTestCase):
         self.assertEqual(answer.status, 503)
         self.assertIn("Retry-After", answer.headers)
         env.run(made._client.close())
+
+
+class Stranger:
+    """A server that is no coordinator, or stands before one."""
+
+    def __init__(self, status: int, data: bytes = b"<p>hello</p>") -> None:
+        self.status = status
+        self.data = data
+
+    async def handle(self, request: Request) -> Response:
+        return Response(self.status, None, BytesBody(self.data))
+
+
+class StartTests(GatewayCase):
+    """Gateway and coordinator start in any order; a mistake still ends the start."""
+
+    def start(self, **options: Any) -> list[str]:
+        """:return: what is said, as it is said."""
+        self.make(**options)
+        said: list[str] = []
+        self.observe(said)
+        self.service.startService()
+        self.addCleanup(lambda: self.cloud.run(self.stopped()))
+        self.cloud.world.settle(1)
+        return said
+
+    def observe(self, said: list[str]) -> None:
+        def observer(event: LogEvent) -> None:
+            if event.get("log_namespace", "").startswith(("pigpen.gateway", "pigpen.services")):
+                said.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    async def stopped(self) -> None:
+        await self.service.stopService()
+
+    def away(self) -> None:
+        self.cloud.nodes["coordinator"].env.kill()
+
+    def strangers(self, *facts: tuple[Any, ...]) -> Iterator[None]:
+        """Others take the coordinator's place, one after the other; in the end it is back."""
+        for fact in facts:
+            self.away()
+            env = self.cloud.nodes["coordinator"].env.boot()
+            _ = env.server_endpoint("tcp:2573").listen(HttpFactory(env, Stranger(*fact)))
+            self.fatal.clear()
+            self.start()
+            yield
+            env.kill()
+            self.cloud.restart_coordinator()
+            self.cloud.run(self.stopped())
+
+    def test_at_once(self) -> None:
+        """The coordinator is there: one line says whose cloud it is, one where it listens."""
+        said = self.start()
+        self.assertEqual(len(said), 2, said)
+        self.assertIn("the cloud of ann", said[0])
+        self.successResultOf(self.service.ready)
+
+    def test_away(self) -> None:
+        """It is not: one line says so, everyone is told to come again, and when it is there, all
+        works, without a restart."""
+        self.away()
+        said = self.start()
+        self.successResultOf(self.service.ready)
+        for seconds in (1, 60):
+            answer, _ = self.ask("PROPFIND", "/", Depth="1")
+            self.assertEqual(answer.status, 503)
+            self.assertIn("Retry-After", answer.headers)
+            self.cloud.world.settle(seconds)
+        warnings = [line for line in said if "Cannot connect" in line]
+        self.assertEqual(len(warnings), 1, said)
+        self.assertIn("503", warnings[0])
+        self.cloud.restart_coordinator()
+        self.assertEqual(self.status("PROPFIND", "/", Depth="1"), 207)
+        self.cloud.world.settle(10)
+        self.assertIn("the cloud of ann", said[-1])
+        self.assertEqual(self.fatal, [])
+
+    def test_not_ready(self) -> None:
+        """A proxy that stands before it has no coordinator yet, either."""
+        for _ in self.strangers((429,), (502,), (503,)):
+            self.assertEqual(self.fatal, [])
+
+    def test_wrong_key(self) -> None:
+        """A key that the coordinator does not know ends it, before it says that it listens."""
+        said = self.start(access_key="pp_x")
+        self.assertEqual([error.code for error in self.fatal], ["refused"])
+        self.assertIn("access key", self.fatal[0].message)
+        self.assertEqual(said, [])
+
+    def test_wrong_key_later(self) -> None:
+        """So it does when the coordinator comes to say so."""
+        self.away()
+        self.start(access_key="pp_x")
+        self.assertEqual(self.fatal, [])
+        self.cloud.restart_coordinator()
+        self.cloud.world.settle(10)
+        self.assertIn("access key", self.fatal[0].message)
+
+    def test_wrong_address(self) -> None:
+        """Something else answers there: it ends, and the sentence says where."""
+        for _ in self.strangers((404,), (200,), (200, b'{"login": 1}')):
+            self.assertEqual(len(self.fatal), 1)
+            self.assertIn(COORDINATOR, self.fatal[0].message)
+
+    def test_stopped(self) -> None:
+        """A gateway that still waits can be stopped; it leaves nothing behind."""
+        self.away()
+        self.start()
+        self.cloud.run(self.stopped())
+        self.assertEqual(self.fatal, [])
+        self.cloud.restart_coordinator()

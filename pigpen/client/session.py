@@ -11,7 +11,16 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from pigpen.env import Env
-from pigpen.errors import BadAnswer, BodyAborted, ConfigError, ConnectionLost, Refused
+from pigpen.errors import (
+    BadAnswer,
+    BodyAborted,
+    ConfigError,
+    ConnectionLost,
+    NoAnswer,
+    PigpenError,
+    Refused,
+    Untrusted,
+)
 from pigpen.http import wire
 from pigpen.http.answers import JSON, NDJSON
 from pigpen.http.body import Body, BytesBody, read_all
@@ -191,6 +200,14 @@ class Session:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             reason = "is that the address of a pigpen coordinator?"
             raise BadAnswer(peer=self.coordinator, reason=reason) from None
+
+
+def may_pass(error: PigpenError) -> bool:
+    """Whether asking the same coordinator again, later, may help: it is away, or not ready."""
+    if isinstance(error, Refused):
+        status = int(str(error.facts["status"]))
+        return status == 429 or status >= 500
+    return isinstance(error, NoAnswer) and not isinstance(error, BadAnswer | Untrusted)
 
 
 async def refusal(answer: Response, peer: str) -> Refused:

@@ -126,12 +126,16 @@ class Cloud:
         assert made.returncode == 0, made.stderr
         self.key = made.stdout.decode().strip()
 
-    def start(self, *host_options: str) -> None:
-        """Make the account, start both; the key is not on the host's command line."""
+    def configure(self) -> None:
+        """Make the account; its key is in ~/.pigpen."""
         self.make_account()
         path = self.home / ".pigpen"
         path.touch(0o600)
         path.write_text(f"accesskey: {self.key}\ncoordinator: {self.url}\n")
+
+    def start(self, *host_options: str) -> None:
+        """Make the account, start both; the key is not on the host's command line."""
+        self.configure()
         self.host.options += host_options
         self.coordinator.start()
         self.host.start()
