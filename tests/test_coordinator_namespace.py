@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator.catalog import copying, namespace, properties
+from pigpen.coordinator.catalog import copying, key_lengths, namespace, properties
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.listing import list_page
 from pigpen.coordinator.catalog.nodes import find
@@ -51,9 +51,13 @@ class NamespaceCase(RulesCase):
         """What an object holds; None for a collection."""
         return namespace.resolve(self.tx, self.me, key(text)).data
 
-    def tree(self) -> dict[str, bytes | None]:
+    def names(self) -> list[str]:
+        """Of all there is."""
         page = list_page(self.tx, self.me, key(""), depth="infinity")
-        return {line.name: self.read(line.name) for line in page.lines}
+        return [line.name for line in page.lines]
+
+    def tree(self) -> dict[str, bytes | None]:
+        return {name: self.read(name) for name in self.names()}
 
     def sweep(self) -> int:
         rounds = 0
@@ -279,6 +283,36 @@ class MoveTests(NamespaceCase):
         self.move("a", "b/x")
         self.assertRaises(Conflict, self.move, "b", "a/x")
         self.assertEqual(self.tree(), {"b/": None, "b/2": b"2", "b/x/": None, "b/x/1": b"1"})
+
+    def test_too_deep(self) -> None:
+        """No MOVE makes keys longer than 4,096 bytes, as nobody could ask for them."""
+        names = "/".join(["é" * 127] * 15)  # 3,824 bytes
+        self.put(f"a/{names}/x")
+        self.put("a/b/c")
+        target = "t" * 100
+        self.mkcol(target)
+        longest = f"{target}/" + "u" * (4096 - len(f"{target}//{names}/x".encode()))
+        before = self.tree()
+        self.assertRaises(Forbidden, self.move, "a", longest + "u")
+        self.assertEqual(self.tree(), before)
+        self.move("a", longest)
+        self.assertEqual(self.read(f"{longest}/{names}/x"), b"data")
+        self.move(f"{longest}/b", "a" * 255)
+
+    def test_too_deep_to_look(self) -> None:
+        """Of a large collection only so many members are looked at; what was missed is listed, and
+        there when it is moved back."""
+        lowest = "/".join(["n" * 255] * 14 + ["x" * 255])
+        target = "t" * 255
+        self.put(f"a/{lowest}")
+        self.mkcol(target)
+        self.patch(key_lengths, "MAX_LOOKED", 15)
+        self.assertRaises(Forbidden, self.move, "a", f"{target}/t")
+        self.patch(key_lengths, "MAX_LOOKED", 14)
+        self.move("a", f"{target}/t")
+        self.assertIn(f"{target}/t/{lowest}", self.names())
+        self.move(f"{target}/t", "a")
+        self.assertEqual(self.read(f"a/{lowest}"), b"data")
 
     def test_exchange(self) -> None:
         """MOVE a to b with b to a at once: one of them replaces, the other is a 404 (Y4)."""

@@ -255,7 +255,8 @@ class Namespace(Protocol):
     ) -> bool:
         """:param deep: with all below. :return: whether the destination was new.
 
-        :raises Forbidden: onto or into itself, or onto what it lies in (DAV-29).
+        :raises Forbidden: onto or into itself, or onto what it lies in (DAV-29); a key below the
+            destination would be too long.
         """
 
     async def move(self, source: Key, destination: Key, *, overwrite: bool, when: When) -> bool:

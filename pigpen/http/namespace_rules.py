@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
-from pigpen.errors import BadKey, InsufficientStorage
-from pigpen.http.key import Key
+from pigpen.errors import BadKey, Forbidden, InsufficientStorage
+from pigpen.http.key import MAX_KEY_BYTES, Key
 from pigpen.http.namespace import (
     MAX_LOCK_SECONDS,
     MAX_MEETING,
@@ -82,6 +82,16 @@ def check_properties(number: int, size: int) -> None:
         raise InsufficientStorage(
             reason=f"a node's properties have at most {MAX_PROPERTY_BYTES} bytes"
         )
+
+
+def check_key_bytes(longest: int) -> None:
+    """Of the keys that COPY or MOVE of a collection makes below its destination.
+
+    :raises Forbidden: nobody could ask for the longest.
+    """
+    if longest > MAX_KEY_BYTES:
+        reason = f"a key below the destination would have over {MAX_KEY_BYTES} bytes"
+        raise Forbidden(reason=reason)
 
 
 def check_owner(owner: str) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pigpen.errors import Conflict, Forbidden, NotFound, PreconditionFailed
+from pigpen.http.key import MAX_KEY_BYTES
 from pigpen.http.namespace import Ability, Property, WriteMeta
 from pigpen.testing.namespace_case import MIB, NamespaceCase
 
@@ -120,6 +121,24 @@ class TransferTests(NamespaceCase):
                 self.refused(Forbidden, act(source, target))
         self.refused(Forbidden, self.moving("/", "d/x"))
         self.assertEqual(self.names(deep=True), whole)
+
+    def test_keys_too_long(self) -> None:
+        """Where a member would get a key that nobody could ask for: refused, nothing changed."""
+        below = ["n" * 255] * 15
+        self.make_collection("top", *("/".join(["d", *below[:count]]) for count in range(16)))
+        deepest = "/".join(below)
+        longest = "top/" + "t" * (MAX_KEY_BYTES - len(f"top//{deepest}/xy"))
+        for leaf, make in (("xy", self.write), ("x/", self.make_collection)):
+            make(f"d/{deepest}/{leaf}")  # a collection's slash counts
+            whole = self.names(deep=True)
+            for act in (self.copying, self.moving):
+                self.refused(Forbidden, act("d", longest + "t"))
+            self.assertEqual(self.names(deep=True), whole)
+            self.run_now(self.copying("d", longest))
+            self.run_now(self.moving("d", longest))
+            self.assertTrue(self.is_there(f"{longest}/{deepest}/{leaf}"))
+            self.run_now(self.moving(longest, "d"))
+            self.run_now(self.deleting(f"d/{deepest}/{leaf}"))
 
     def test_places(self) -> None:
         """The target needs a collection to lie in, and the source must be there."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pigpen.coordinator.catalog import copying, locks, properties
+from pigpen.coordinator.catalog import copying, key_lengths, locks, properties
 from pigpen.coordinator.catalog.accounts import Principal, check_quota, count_change
 from pigpen.coordinator.catalog.nodes import (
     DETACHED,
@@ -191,12 +191,15 @@ def move(
     """MOVE: one row, however much lies below.
 
     :return: whether the destination was new (201, else 204).
-    :raises Forbidden: onto or into itself, or onto an ancestor. :raises Conflict: no parent there.
+    :raises Forbidden: onto or into itself, or onto an ancestor, or see `key_lengths`.
+    :raises Conflict: no parent there.
     :raises PreconditionFailed: it exists and may not be overwritten.
     """
     node, parent, replaced = _transfer(tx, principal, source, destination, overwrite, when)
     if node.parent_id is None or _lies_below(tx, parent.id, node.id):
         raise Forbidden(reason="a collection cannot be moved into itself")
+    name = destination.name if replaced is None else replaced.key.name
+    key_lengths.check_move(tx, node, parent.key.child(name))
     left = _parent_of(tx, node)
     changed = [node, left, parent] if replaced is None else [node, left, parent, replaced]
     locks.check(tx, principal, when, source, changed, [node, *_present(replaced)])
@@ -204,7 +207,7 @@ def move(
     if replaced is not None:
         remove(tx, principal.account_id, replaced, keep_locks=True)
         locks.inherit(tx, principal.account_id, replaced.id, node.id)
-    _rename(tx, node, parent, destination.name if replaced is None else replaced.key.name, replaced)
+    _rename(tx, node, parent, name, replaced)
     touch(tx, node.parent_id)
     touch(tx, parent.id)
     return replaced is None

@@ -6,8 +6,10 @@ from contextlib import aclosing
 from typing import Final
 
 from pigpen.errors import Forbidden, NoAnswer
+from pigpen.http.key import Key
 from pigpen.http.message import Headers
 from pigpen.http.namespace import NOTHING, Node
+from pigpen.http.namespace_rules import check_key_bytes
 from pigpen.stores.sidecar.entry_rows import Entry
 from pigpen.stores.sidecar.jobs import Job
 from pigpen.stores.sidecar.listing import members
@@ -39,9 +41,12 @@ class CopyPhase:
         self._job = job
 
     async def run(self) -> list[Entry]:
-        """:return: what is to be known of the copies. :raises Forbidden: too many values."""
+        """:return: what is to be known of the copies.
+
+        :raises Forbidden: too many values, or a key would be too long.
+        """
         job = self._job
-        wanted = await self._objects(job.source, deep=job.deep)
+        wanted = await self._objects(job.source, deep=job.deep, target=job.target)
         there = await self._objects(job.replaced, deep=True) if job.replaced else {}
         stale = [name for name in there if name not in wanted]
         other_kind = bool(job.replaced) and job.replaced != job.target
@@ -61,8 +66,8 @@ class CopyPhase:
             await self._erase(stale)
         return entries
 
-    async def _objects(self, name: str, *, deep: bool) -> dict[str, Node]:
-        """The objects under a name, by what follows it."""
+    async def _objects(self, name: str, *, deep: bool, target: str = "") -> dict[str, Node]:
+        """The objects under a name, by what follows it. :param target: where they go."""
         key, finder = key_of(name), self._tree.finder
         if not key.collection:
             node = await finder.find(key)
@@ -73,12 +78,14 @@ class CopyPhase:
         listing = members(finder, key, deep=True, want=NOTHING, after="")
         async with aclosing(listing) as nodes:
             async for node in nodes:
+                rest = str(Key(node.key.names[len(key.names) :], node.is_collection))
+                check_key_bytes(len((target + rest).encode()) - 1)  # a name begins with a slash
                 if node.is_collection:
                     continue
                 if len(found) == MAX_COPIED:
                     reason = f"one COPY or MOVE handles at most {MAX_COPIED} objects; take parts"
                     raise Forbidden(reason=reason)
-                found["/".join(node.key.names[len(key.names) :])] = node
+                found[rest] = node
         return found
 
     async def _erase(self, names: list[str]) -> None:
