@@ -300,7 +300,7 @@ async def _coordinator(env: Env, options: Any) -> None:
     from pigpen.coordinator.operator import Operator
 
     tap.keep_private()
-    operator = Operator(env, os.path.abspath(options.config.folder))
+    operator = Operator(env, os.path.abspath(options.config.folder), options.config.catalog)
     task, login = options.task, options[options.task]
     if task == "make-account":
         console.show(await operator.make_account(login, options.quota()))
@@ -349,7 +349,7 @@ def run_service(options: Any) -> int:
     from twisted.internet import reactor as any_reactor
 
     from pigpen.client.console import announce, complain
-    from pigpen.system import SystemEnv, calm_collector
+    from pigpen.system import SystemEnv, settle_memory
 
     reactor: Any = any_reactor
     _log_to_stderr(options.section)
@@ -373,7 +373,7 @@ def run_service(options: Any) -> int:
         complain(error.message)
         return FAILED
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-    calm_collector()
+    settle_memory()
     reactor.run()
     if errors:
         complain(errors[0].message)

@@ -120,8 +120,11 @@ class HostConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CoordinatorConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``catalog``: another file than the one in ``folder``, or postgresql://user@host/name."""
+
     port: Port = COORDINATOR_PORT
     folder: str = ""
+    catalog: str | None = None
     public_url: str | None = None
     allow_private: bool = False
     dav_redirect: bool = False

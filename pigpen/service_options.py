@@ -17,6 +17,7 @@ from twisted.python import usage
 
 from pigpen import __version__
 from pigpen.config import GatewayConfig, UserConfig
+from pigpen.database.postgresql.address import has_password
 from pigpen.errors import ConfigError
 
 #: as `usage.Options` wants its tables
@@ -183,6 +184,12 @@ class CoordinatorOptions(FolderOptions):
     section = "coordinator"
     optParameters = parameters(
         CONFIG,
+        (
+            "catalog",
+            None,
+            "Where the catalog is: a file, or postgresql://user@host/name."
+            " [default: DIR/catalog.sqlite]",
+        ),
         ("public-url", None, "How people reach it, if a proxy stands before it."),
         ("port", "p", "Port to listen on. [default: 2573]"),
         *LISTEN,
@@ -192,6 +199,12 @@ class CoordinatorOptions(FolderOptions):
         ["allow-private", None, "Take hosts at private addresses: a LAN, this machine."],
         ["dav-redirect", None, "Send WebDAV programs that follow redirects to hosts."],
     ]
+
+    def _given(self) -> dict[str, object]:
+        if has_password(self["catalog"] or ""):
+            reason = "others can see a password here: write it to ~/.pgpass, or use --config"
+            raise ConfigError(path="--catalog", reason=reason)
+        return super()._given()
 
 
 class GatewayOptions(ServiceOptions):

@@ -70,10 +70,17 @@ class RulesCase(SynchronousTestCase):
     """A test of rules: one database in memory, an account `me`, a clock that the test moves."""
 
     def setUp(self) -> None:
+        self.tx = self.make_transaction()
+        self.me = self.make_principal("me")
+
+    def make_transaction(self) -> Transaction:
         connection = schema_in_memory()
         self.addCleanup(connection.close)
-        self.tx = Transaction(connection, random.Random(7), START_MS)
-        self.me = self.make_principal("me")
+        return Transaction(connection, random.Random(7), START_MS)
+
+    def plan(self, sql: str, *values: Any) -> str:
+        """How a query would be answered."""
+        return str(self.tx.all(f"EXPLAIN QUERY PLAN {sql}", *values))
 
     def make_principal(self, login: str, quota: int | None = None) -> Principal:
         account_id = accounts.make_account(self.tx, login, quota)

@@ -50,7 +50,5 @@ class RetentionTests(RulesCase):
 
     def test_by_index(self) -> None:
         """The sweep looks at what ended, not at all there is."""
-        plan = self.tx.all(
-            "EXPLAIN QUERY PLAN SELECT id FROM versions WHERE ended <= ? ORDER BY ended LIMIT 5", 0
-        )
-        self.assertIn("versions_ended", str(plan))
+        plan = self.plan("SELECT id FROM versions WHERE ended <= ? ORDER BY ended LIMIT 5", 0)
+        self.assertIn("versions_ended", plan)

@@ -104,10 +104,9 @@ class PackageTests(SynchronousTestCase):
     def test_dependencies(self) -> None:
         """What pigpen imports is installed with it, and nothing else is."""
         imported = {name.partition(".")[0] for name in _imports(ROOT / "pigpen")}
-        named = {
-            _module(re.split(r"[\[><=~; ]", line)[0])
-            for line in PYPROJECT["project"]["dependencies"]
-        }
+        project = PYPROJECT["project"]
+        wanted = project["dependencies"] + project["optional-dependencies"]["postgresql"]
+        named = {_module(re.split(r"[\[><=~; ]", line)[0]) for line in wanted}
         foreign = imported - set(sys.stdlib_module_names) - {"pigpen"}
         # Twisted loads service-identity itself, to check the names in certificates
         assert named - {"service_identity"} <= foreign, f"unused: {named - foreign}"

@@ -20,7 +20,7 @@ from pigpen.coordinator.account_api import AccountApi
 from pigpen.coordinator.account_locks import AccountLocks
 from pigpen.coordinator.announcer import Announcer
 from pigpen.coordinator.catalog import host_rows, retention
-from pigpen.coordinator.catalog.database import Catalog, SqliteCatalog
+from pigpen.coordinator.catalog.database import Catalog, open_catalog
 from pigpen.coordinator.catalog_namespace.admission import CatalogAdmission
 from pigpen.coordinator.catalog_namespace.tools import NamespaceTools
 from pigpen.coordinator.downloads import Downloads
@@ -105,8 +105,7 @@ class Coordinator:
         """
         env, settings = self._env, self._settings
         secret = await env.in_thread(_open_folder, env, settings.folder)
-        path = settings.catalog or f"{settings.folder}/catalog.sqlite"
-        catalog = await SqliteCatalog.open(env, path)
+        catalog = await open_catalog(env, settings.folder, settings.catalog)
         try:
             await self._remember_hosts(catalog)
         except BaseException:

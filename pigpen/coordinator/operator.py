@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pigpen.coordinator.catalog import accounts
-from pigpen.coordinator.catalog.database import Catalog, SqliteCatalog
+from pigpen.coordinator.catalog.database import Catalog, open_catalog
 from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import ConfigError
@@ -18,10 +18,12 @@ T = TypeVar("T")
 class Operator:
     """Short tasks over the catalog in a folder."""
 
-    def __init__(self, env: Env, folder: str) -> None:
-        """:param folder: the coordinator's; made if it is not there yet."""
+    def __init__(self, env: Env, folder: str, where: str | None = None) -> None:
+        """:param folder: the coordinator's; made if it is not there yet.
+        :param where: as in `open_catalog`."""
         self._env = env
         self._folder = folder
+        self._where = where
 
     async def make_account(self, login: str, quota: int | None) -> str:
         """:return: its first access key. :raises BadRequest, Conflict: the login."""
@@ -41,8 +43,7 @@ class Operator:
 
     async def _run(self, task: Callable[[Catalog], Awaitable[T]]) -> T:
         await self._env.in_thread(self._make_folder)
-        path = f"{self._folder}/catalog.sqlite"
-        catalog = await SqliteCatalog.open(self._env, path, beside=True)
+        catalog = await open_catalog(self._env, self._folder, self._where, beside=True)
         try:
             return await task(catalog)
         finally:

@@ -34,10 +34,10 @@ DUPLICATES_SECONDS = 0.02
 
 
 class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``folder``: where the catalog and the cluster secret lie; ``catalog``: the catalog's file, if
-    not there. ``public_url``: how people reach this coordinator, if a proxy stands before it: https
-    there makes every client a TLS client. ``allow_private``: take hosts at private addresses (a
-    LAN, one machine)."""
+    """``folder``: where the catalog and the cluster secret lie; ``catalog``: where the catalog lies
+    if not there, see `open_catalog`. ``public_url``: how people reach this coordinator, if a proxy
+    stands before it: https there makes every client a TLS client. ``allow_private``: take hosts at
+    private addresses (a LAN, one machine)."""
 
     folder: str
     catalog: str | None = None

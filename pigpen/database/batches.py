@@ -71,6 +71,11 @@ class Batches:
         """Calls that have not begun."""
         return len(self._waiting)
 
+    @property
+    def running(self) -> bool:
+        """Whether a batch is under way."""
+        return self._running
+
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Deferred[Any]:
         """:raises Unavailable: the queue is full, or the database was closed."""
         if self._closed is not None:

@@ -78,19 +78,33 @@ class Database:
     def _lane(self, run: Callable[[Take], None], limit: int) -> Batches:
         return Batches(self._env, run, limit, MAX_WAITING, self.noun)
 
-    def _taken(self, take: Take, seconds: float) -> Iterator[Call]:
-        """The calls of one batch, until it has taken so long."""
+    def _taken(self, take: Take, calls: list[Call], seconds: float) -> Iterator[Call]:
+        """The calls of one batch, until it has taken so long.
+
+        :param calls: gets each that is taken; what it has from an attempt before comes first.
+        """
+        yield from tuple(calls)
         clock = self._env.clock
         end = clock.seconds() + seconds
         while clock.seconds() <= end and (call := take()) is not None:
+            calls.append(call)
             yield call
 
     def _now(self) -> int:
         """For a `Transaction`."""
         return int(self._env.wall() * 1000)
 
-    def _log_refused(self, count: int, error: Exception) -> None:
-        """:param count: changes of one commit, which had no effect."""
+    def _refuse(self, calls: list[Call], error: Exception, told: PigpenError) -> None:
+        """A commit failed: none of its calls has changed anything.
+
+        :param error: for the log. :param told: what their callers hear.
+        """
         self.log.error(
-            "the {noun} refused {count} changes: {error}", noun=self.noun, count=count, error=error
+            "the {noun} refused {count} changes: {error}",
+            noun=self.noun,
+            count=len(calls),
+            error=error,
         )
+        for call in calls:
+            if not isinstance(call.error, PigpenError):
+                call.error = told

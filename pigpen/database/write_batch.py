@@ -41,14 +41,12 @@ class Writer(Protocol):
         """Whether an error that is not fatal ends the transaction all the same."""
 
 
-def run_changes(
-    writer: Writer, transaction: Transaction, taken: Iterable[Call], calls: list[Call]
-) -> None:
-    """Run changes, and set the result or error of each.
+def run_changes(writer: Writer, transaction: Transaction, taken: Iterable[Call]) -> None:
+    """Run changes as they are asked for, and set the result or error of each.
 
-    :param taken: the changes, as they are asked for. :param calls: gets each that was taken.
     :raises Exception: what is fatal to all of them.
     """
+    calls: list[Call] = []
     whole = True
     for call in taken:
         calls.append(call)

@@ -60,8 +60,10 @@ def make_account(
     )
     root_id = tx.insert(
         "INSERT INTO nodes (id, account_id, parent_id, name, sort_name, version_id, created,"
-        " modified) VALUES (?, ?, NULL, x'', x'2F', NULL, ?, ?)",
+        " modified) VALUES (?, ?, NULL, ?, ?, NULL, ?, ?)",
         account_id,
+        b"",
+        b"/",
         tx.now,
         tx.now,
     )

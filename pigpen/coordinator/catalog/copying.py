@@ -28,8 +28,8 @@ _MEMBERS = (
     " WHERE n.parent_id = ? AND n.sort_name > ? ORDER BY n.sort_name LIMIT ?"
 )
 _WITH_PROPERTIES = (
-    "SELECT DISTINCT p.node_id FROM nodes n CROSS JOIN properties p ON p.node_id = n.id"
-    " WHERE n.parent_id = ? AND n.sort_name > ? AND n.sort_name <= ?"
+    "SELECT DISTINCT p.node_id FROM nodes n CROSS JOIN properties p"
+    " WHERE p.node_id = n.id AND n.parent_id = ? AND n.sort_name > ? AND n.sort_name <= ?"
 )
 _INSERT_NODE = (
     "INSERT INTO nodes (id, account_id, parent_id, name, sort_name, version_id, created, modified)"
@@ -53,8 +53,8 @@ def measure(tx: Transaction, node: Node, target: Key, *, deep: bool) -> int:
         "WITH RECURSIVE below (id, version_id, key_bytes) AS ("
         " SELECT id, version_id, ? FROM nodes WHERE id = ?"
         " UNION ALL SELECT n.id, n.version_id, key_bytes + length(n.sort_name) FROM nodes n"
-        " JOIN below ON n.parent_id = below.id LIMIT ?)"
-        " SELECT count(*), total(b.length), max(key_bytes) FROM below"
+        " JOIN below ON n.parent_id = below.id)"
+        " SELECT count(*), sum(b.length), max(key_bytes) FROM (SELECT * FROM below LIMIT ?) below"
         " LEFT JOIN versions v ON v.id = below.version_id LEFT JOIN blobs b ON b.id = v.blob_id",
         len("/".join(target.names).encode()) + 1,
         node.id,
@@ -65,7 +65,7 @@ def measure(tx: Transaction, node: Node, target: Key, *, deep: bool) -> int:
         raise Forbidden(reason=f"one COPY makes at most {MAX_COPIED} names; copy in parts")
     if row[2] > MAX_KEY_BYTES:
         raise Forbidden(reason=f"a key below the copy would have over {MAX_KEY_BYTES} bytes")
-    return int(row[1])
+    return row[1] or 0
 
 
 def copy_node(

@@ -298,7 +298,7 @@ def blobs_by_copies(tx: Transaction, reachable: Collection[int]) -> dict[int, in
         "   WHERE r.blob_id = b.id AND r.state = ?"
         "   AND r.host_id IN (SELECT value FROM json_each(?))) AS copies"
         "  FROM blobs b WHERE b.scheme <> 'inline' AND EXISTS"
-        "  (SELECT 1 FROM versions v WHERE v.blob_id = b.id AND v.ended IS NULL))"
+        "  (SELECT 1 FROM versions v WHERE v.blob_id = b.id AND v.ended IS NULL)) AS counted"
         " GROUP BY copies ORDER BY copies",
         GOOD,
         hosts,

@@ -12,7 +12,7 @@ import msgspec
 
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.nodes import Node, find, nearest
-from pigpen.database.transaction import Row, Transaction
+from pigpen.database.transaction import LAST_ID, Row, Transaction
 from pigpen.errors import Locked, PreconditionFailed
 from pigpen.http.if_header import IfField, ResourceState
 from pigpen.http.key import Key
@@ -55,8 +55,9 @@ _LINE_NAMES = (
     " ORDER BY level"
 )
 _COVERING = (
-    f"{_LINE} SELECT {_COLUMNS} FROM line CROSS JOIN locks l ON l.node_id = line.id"  # noqa: S608
-    " WHERE (line.level = 0 OR l.depth = 1) AND l.expires > ? ORDER BY line.level, l.token"
+    f"{_LINE} SELECT {_COLUMNS} FROM line CROSS JOIN locks l"  # noqa: S608
+    " WHERE l.node_id = line.id AND (line.level = 0 OR l.depth = 1) AND l.expires > ?"
+    " ORDER BY line.level, l.token"
 )
 
 
@@ -65,10 +66,12 @@ def _lock(row: Row) -> LockRow:
     return LockRow(token, node_id, bool(depth), bool(exclusive), *rest)
 
 
-def live_locks(tx: Transaction, account_id: int, after: str = "", limit: int = -1) -> list[LockRow]:
+def live_locks(
+    tx: Transaction, account_id: int, after: str = "", limit: int = LAST_ID
+) -> list[LockRow]:
     """All locks of an account that have not ended, by token; of their owners, the beginning.
 
-    :param after: a token, exclusive. :param limit: -1: none.
+    :param after: a token, exclusive. :param limit: as many at most.
     """
     return [_lock(row) for row in tx.all(_ALL, account_id, after, tx.now, limit)]
 

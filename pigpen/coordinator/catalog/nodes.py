@@ -236,7 +236,7 @@ def end_version(tx: Transaction, version_id: int) -> None:
 
 def touch(tx: Transaction, collection_id: int) -> None:
     """A collection got or lost a member."""
-    tx.run("UPDATE nodes SET modified = max(modified, ?) WHERE id = ?", tx.now, collection_id)
+    tx.run("UPDATE nodes SET modified = ?1 WHERE id = ?2 AND modified < ?1", tx.now, collection_id)
 
 
 def detach(tx: Transaction, node_id: int) -> None:

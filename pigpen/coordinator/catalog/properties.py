@@ -34,12 +34,12 @@ def apply(tx: Transaction, node_id: int, changes: Changes) -> None:
         else:
             _set(tx, node_id, change.namespace, change.name, change.value)
     sums = tx.one(
-        "SELECT count(*), total(length(CAST(namespace || name || value AS BLOB))) FROM properties"
+        "SELECT count(*), sum(length(CAST(namespace || name || value AS BLOB))) FROM properties"
         " WHERE node_id = ?",
         node_id,
     )
     assert sums is not None
-    check_properties(*sums)
+    check_properties(sums[0], sums[1] or 0)
 
 
 def _set(tx: Transaction, node_id: int, namespace: str, name: str, value: str) -> None:

@@ -168,7 +168,7 @@ class SqliteDatabase(Database):
         transaction = self._transaction(reader)
         reader.execute("BEGIN")
         try:
-            for call in self._taken(take, READ_SECONDS):
+            for call in self._taken(take, [], READ_SECONDS):
                 self._read(call, transaction)
         finally:
             with contextlib.suppress(sqlite3.Error):  # an I/O error ended it already
@@ -189,21 +189,14 @@ class SqliteDatabase(Database):
         try:
             writer.begin()
             transaction = self._transaction(self._writer)
-            run_changes(writer, transaction, self._taken(take, WRITE_SECONDS), calls)
+            run_changes(writer, transaction, self._taken(take, calls, WRITE_SECONDS))
             writer.commit()
         except sqlite3.Error as error:
             if not calls and (call := take()) is not None:
                 calls.append(call)
-            self._fail(calls, error)
+            self._refuse(calls, error, self.error_of(error))
         finally:
             writer.end()
-
-    def _fail(self, calls: list[Call], error: sqlite3.Error) -> None:
-        """The commit failed: none of its calls has changed anything."""
-        self._log_refused(len(calls), error)
-        for call in calls:
-            if not isinstance(call.error, PigpenError):
-                call.error = self.error_of(error)
 
     @classmethod
     def error_of(cls, error: sqlite3.Error) -> PigpenError:

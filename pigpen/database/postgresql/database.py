@@ -1,0 +1,311 @@
+"""PostgresqlDatabase: rules over a database at a server, with group commit.
+
+One connection writes, so that waiting changes share commits as in a file; a few others read. A
+transaction that met another one (40001), or lost its connection, is tried again, its rules with it,
+a few times; then its callers hear 503. Whether a lost COMMIT happened is asked, not guessed: see
+`Lease`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar
+
+import psycopg
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from pigpen.database.batches import Call, Take
+from pigpen.database.database import READ_BATCH, READ_SECONDS, WRITE_SECONDS, Database
+from pigpen.database.postgresql.address import without_password
+from pigpen.database.postgresql.lease import LEASE_SECONDS, RENEW_SECONDS, Lease, LeaseLost
+from pigpen.database.postgresql.link import (
+    Link,
+    PostgresqlTransaction,
+    Unreachable,
+    is_fatal,
+    is_lost,
+    is_met,
+)
+from pigpen.database.postgresql.setup import Setup
+from pigpen.database.schema import read_schema
+from pigpen.database.transaction import Row, Transaction
+from pigpen.database.write_batch import run_changes
+from pigpen.env import Env, sleep
+from pigpen.errors import ConfigError, PigpenError, Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READERS: Final = 4
+#: of one transaction, the first included (CLD-101)
+TRIES: Final = 5
+
+_READ = "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"
+_WRITE = "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"
+
+
+class OutcomeUnknown(Unavailable):
+    """The server went away while it committed, and cannot be asked."""
+
+
+class PostgresqlDatabase(Database):
+    """Rules over a database at a server. Made by `open`."""
+
+    log = Logger()
+
+    def __init__(self, env: Env, address: str) -> None:
+        super().__init__(env)
+        self.name = without_password(address)
+        self._writer = Link(address, _WRITE)
+        self._readers = [Link(address, _READ) for _ in range(READERS)]
+        self._lanes = [
+            self._lane(partial(self._read_batch, link), READ_BATCH) for link in self._readers
+        ]
+        #: None: another process may have it
+        self._lease: Lease | None = None
+        self._renewal: IDelayedCall | None = None
+        self._closing = False
+
+    @classmethod
+    async def open(
+        cls,
+        env: Env,
+        address: str,
+        schema: Mapping[int, str] | None = None,
+        *,
+        beside: bool = False,
+    ) -> Self:
+        """Open a database, and make its tables if it is empty.
+
+        :param beside: for a moment, while a service may be running on it.
+        :raises ConfigError: another process has it, a newer program made it, or there is none.
+        """
+        database = cls(env, address)
+        known = read_schema(cls.package) if schema is None else schema
+        try:
+            await database._open(known, beside)
+        except BaseException:
+            database.drop()
+            raise
+        return database
+
+    def read(
+        self, rule: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        assert not kwargs
+        if self._lease is not None and self._lease.is_lost:
+            raise LeaseLost(reason="another coordinator has taken over; stop this one")
+        lane = min(self._lanes, key=lambda lane: (lane.running, lane.waiting))
+        return lane.call(rule, args)
+
+    async def close(self) -> None:
+        self._stop_renewing()
+        for lane in (*self._lanes, self._writes):
+            await lane.close()
+        await self._env.in_thread(self._leave)
+        self.drop()
+
+    def drop(self) -> None:
+        """Close at once, as the death of the process would. Not in a thread."""
+        self._stop_renewing()
+        for link in (self._writer, *self._readers):
+            link.drop()
+
+    # -- opening ----------------------------------------------------------------------------------
+
+    async def _open(self, schema: Mapping[int, str], beside: bool) -> None:
+        setup = Setup(self.name, schema, self.user, self.log)
+        await self._in_thread(setup.prepare)
+        if beside:
+            await self._in_thread(setup.check_old_enough)
+            return
+        lease = Lease(self.user, self._env.random.randbytes(16).hex())
+        await self._take(lease)
+        self._lease = lease
+        await self._in_thread(setup.migrate)
+        self._renew_later()
+
+    async def _in_thread(self, rule: Callable[[Transaction], T]) -> T:
+        """A transaction of its own. :raises ConfigError: it fails."""
+        try:
+            return await self._env.in_thread(self._alone, rule)
+        except psycopg.Error as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ConfigError(path=self.name, reason=f"it cannot be used: {reason}") from None
+        except Unreachable as error:
+            raise ConfigError(path=self.name, reason=error.message) from None
+
+    async def _take(self, lease: Lease) -> None:
+        """:raises ConfigError: another process holds it, and lives."""
+        first = await self._in_thread(lease.take)
+        if first is None:
+            return
+        self.log.info("waiting until the {user} that had {name} is gone", user=self.user,
+                      name=self.name)  # fmt: skip
+        for _ in range(LEASE_SECONDS):
+            await sleep(self._env, 1)
+            row: Row | None = await self._in_thread(lease.take)
+            if row is None:
+                return
+            if row != first:
+                raise self._is_taken()
+        if await self._in_thread(partial(lease.take, ended=first)) is not None:
+            raise self._is_taken()
+
+    def _is_taken(self) -> ConfigError:
+        return ConfigError(
+            path=self.name, reason=f"another {self.user} uses it; stop that one first"
+        )
+
+    # -- renewing ---------------------------------------------------------------------------------
+
+    def _renew_later(self) -> None:
+        self._renewal = self._env.clock.callLater(RENEW_SECONDS, self._renew)
+
+    def _renew(self) -> None:
+        """While the server is away, or too many wait, it cannot be another's: go on."""
+        self._renewal = None
+        _ = maybeDeferred(self.write, _nothing).addBoth(self._renewed)
+
+    def _renewed(self, _: object) -> None:
+        if self._lease is not None and not self._lease.is_lost and not self._closing:
+            self._renew_later()
+
+    def _stop_renewing(self) -> None:
+        self._closing = True
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+
+    # -- batches, in a thread ---------------------------------------------------------------------
+
+    def _transaction(self, link: Link) -> Transaction:
+        return PostgresqlTransaction(link, self._env.random, self._now())
+
+    def _read_batch(self, link: Link, take: Take) -> None:
+        try:
+            for call in self._taken(take, [], READ_SECONDS):
+                self._read(link, call)
+        finally:
+            link.rollback()
+
+    def _read(self, link: Link, call: Call) -> None:
+        """A read that fails ends the snapshot it shares with those after it."""
+        for _ in range(TRIES):
+            try:
+                if not link.in_transaction:
+                    link.begin()
+                call.result = call.function(self._transaction(link), *call.arguments)
+            except psycopg.Error as error:
+                call.error = self.error_of(error) if is_fatal(error) else error
+                link.rollback()
+                if not (is_met(error) or is_lost(error)):
+                    return
+            except Exception as error:  # noqa: BLE001  # handed to the caller, whole
+                call.error = error
+                return
+            else:
+                call.error = None
+                return
+
+    def _write_batch(self, take: Take) -> None:
+        calls: list[Call] = []
+        try:
+            self._tried(partial(self._write_once, take, calls))
+        except psycopg.Error as error:
+            self._failed(take, calls, error, self.error_of(error))
+        except Unavailable as error:
+            self._failed(take, calls, error, error)
+
+    def _write_once(self, take: Take, calls: list[Call]) -> None:
+        transaction = self._begin()
+        run_changes(self._writer, transaction, self._taken(take, calls, WRITE_SECONDS))
+        self._commit()
+
+    def _failed(self, take: Take, calls: list[Call], error: Exception, told: PigpenError) -> None:
+        if not calls and (call := take()) is not None:
+            calls.append(call)
+        self._refuse(calls, error, told)
+
+    # -- transactions of the writer, in a thread --------------------------------------------------
+
+    def _alone(self, rule: Callable[[Transaction], T]) -> T:
+        def run() -> T:
+            result = rule(self._begin())
+            self._commit()
+            return result
+
+        return self._tried(run)
+
+    def _tried(self, attempt: Callable[[], T]) -> T:
+        """Try a transaction until it neither meets another one nor loses its connection.
+
+        :raises psycopg.Error: of the last attempt: nothing changed.
+        """
+        for number in range(TRIES):
+            try:
+                return attempt()
+            except psycopg.Error as error:
+                if number == TRIES - 1 or not (is_met(error) or is_lost(error)):
+                    raise
+            finally:
+                self._writer.rollback()
+        raise AssertionError("the last attempt returns or raises")
+
+    def _begin(self) -> Transaction:
+        self._writer.begin()
+        transaction = self._transaction(self._writer)
+        if self._lease is not None:
+            self._lease.renew(transaction)
+        return transaction
+
+    def _commit(self) -> None:
+        try:
+            self._writer.commit()
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise  # it did not happen
+            self._writer.drop()
+            if not self._was_done(error):
+                raise
+
+    def _was_done(self, error: psycopg.Error) -> bool:
+        """Whether a COMMIT that lost its connection happened. :raises OutcomeUnknown: who knows."""
+        lease = self._lease
+        unknown = OutcomeUnknown(reason=f"the {self.noun} went away; look whether it was done")
+        if lease is None:
+            raise unknown from error
+
+        def ask() -> bool:
+            self._writer.begin()
+            return lease.is_done(self._transaction(self._writer))
+
+        try:
+            return self._tried(ask)
+        except (psycopg.Error, Unreachable):
+            raise unknown from error
+
+    def _leave(self) -> None:
+        if self._lease is not None and not self._lease.is_lost:
+            try:
+                self._alone(self._lease.give_back)
+            except (psycopg.Error, Unavailable) as error:
+                self.log.info(
+                    "the lease of {name} ends by itself: {error}", name=self.name, error=error
+                )
+
+    @classmethod
+    def error_of(cls, error: psycopg.Error) -> PigpenError:
+        """What a user hears of a database error; the log has the rest."""
+        if error.sqlstate == "53100":
+            return cls.full()
+        if is_met(error) or error.sqlstate == "57014":
+            return Unavailable(reason=f"the {cls.noun} is busy")
+        return Unavailable(reason=f"the {cls.noun} cannot be reached")
+
+
+def _nothing(_: Transaction) -> None:
+    """A change that only renews the lease."""

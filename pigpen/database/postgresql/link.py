@@ -1,0 +1,207 @@
+"""Link: one connection to a PostgreSQL server, made again when it was lost. It blocks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
+from typing import Any, Final
+
+import psycopg
+from psycopg import RawCursor
+from psycopg.types.numeric import Int8Dumper, IntLoader
+
+from pigpen.database.postgresql.dialect import translate
+from pigpen.database.transaction import Row, Transaction, Value
+from pigpen.errors import Unavailable
+
+#: seconds until a server that does not answer is given up; libpq asks idle connections too
+CONNECT_SECONDS: Final = 10
+STATEMENT_SECONDS: Final = 30
+#: statements a connection keeps prepared
+PREPARED: Final = 512
+#: rows that `PostgresqlTransaction.each` asks for at a time
+FETCH: Final = 250
+
+_SETTINGS: Final = f"-c statement_timeout={STATEMENT_SECONDS * 1000}"
+
+
+class _BoolDumper(Int8Dumper):
+    """Columns of yes and no are numbers here."""
+
+    def dump(self, obj: Any) -> bytes:
+        return b"1" if obj else b"0"
+
+
+class Unreachable(Unavailable):
+    """No connection to the server can be made."""
+
+
+class Link:
+    """The `Connection` of transactions at a server, and a `Writer`."""
+
+    __slots__ = ("_address", "_begin", "_connection", "changes", "cursors")
+
+    def __init__(self, address: str, begin: str) -> None:
+        """:param begin: the statement that begins a transaction."""
+        self._address = address
+        self._begin = begin
+        self._connection: psycopg.Connection[Row] | None = None
+        self.changes = 0
+        #: that the transaction has declared
+        self.cursors = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no connection to go on with."""
+        return self._connection is None or self._connection.broken or self._connection.closed
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction has begun, be it a failed one."""
+        if self._connection is None or self.is_lost:
+            return False
+        return self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+
+    def begin(self) -> None:
+        """:raises Unreachable: there is no connection, and none can be made."""
+        if self.is_lost:
+            self._connect()
+        self.cursors = 0
+        self._run(self._begin)
+
+    def commit(self) -> None:
+        """:raises psycopg.Error: it did not happen; if the link is lost now, it may have."""
+        self._run("COMMIT")
+
+    def rollback(self) -> None:
+        """Whatever happened, leave no transaction open."""
+        if not self.in_transaction:
+            return
+        try:
+            self._run("ROLLBACK")
+        except psycopg.Error:
+            self.drop()
+
+    def drop(self) -> None:
+        """Close the connection; the server rolls an open transaction back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                connection.close()
+
+    # -- statements -------------------------------------------------------------------------------
+
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> psycopg.Cursor[Row]:
+        assert self._connection is not None, "a transaction has begun"
+        cursor = self._connection.execute(translate(sql).encode(), values)
+        if cursor.description is None:
+            self.changes += max(cursor.rowcount, 0)
+        return cursor
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Value]]) -> psycopg.Cursor[Row]:
+        assert self._connection is not None, "a transaction has begun"
+        cursor = self._connection.cursor()
+        cursor.executemany(translate(sql).encode(), rows)
+        self.changes += max(cursor.rowcount, 0)
+        return cursor
+
+    def mark(self) -> None:
+        self._run("SAVEPOINT change")
+
+    def keep(self) -> None:
+        self._run("RELEASE SAVEPOINT change")
+
+    def undo(self) -> None:
+        self._run("ROLLBACK TO SAVEPOINT change")
+
+    def is_fatal(self, error: Exception) -> bool:
+        return is_fatal(error)
+
+    def spoils(self, error: Exception) -> bool:
+        """The server lets a transaction in which a statement failed do nothing more."""
+        return isinstance(error, psycopg.Error)
+
+    def _run(self, command: str) -> None:
+        assert self._connection is not None
+        self._connection.execute(command.encode())
+
+    def _connect(self) -> None:
+        self.drop()
+        try:
+            self._connection = self._connected()
+        except psycopg.Error as error:
+            raise Unreachable(reason=str(error).strip().partition("\n")[0]) from None
+
+    def _connected(self) -> psycopg.Connection[Row]:
+        connection: psycopg.Connection[Row] = psycopg.connect(
+            self._address,
+            autocommit=True,  # begin and commit are said
+            cursor_factory=RawCursor,
+            connect_timeout=CONNECT_SECONDS,
+            keepalives_idle=CONNECT_SECONDS,
+            keepalives_interval=CONNECT_SECONDS,
+            keepalives_count=3,
+            tcp_user_timeout=STATEMENT_SECONDS * 2000,
+            options=_SETTINGS,
+            application_name="pigpen",
+            client_encoding="utf-8",
+        )
+        connection.prepared_max = PREPARED
+        adapters = connection.adapters
+        adapters.register_dumper(int, Int8Dumper)
+        adapters.register_dumper(bool, _BoolDumper)
+        adapters.register_loader("numeric", IntLoader)  # sums of numbers
+        return connection
+
+
+class PostgresqlTransaction(Transaction):
+    """A transaction at a server, which sends all rows of a query at once if it is let."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link, random: Random, now: int) -> None:
+        super().__init__(link, random, now)
+        self._link = link
+
+    def each(self, sql: str, *values: Value) -> Iterator[Row]:
+        link = self._link
+        link.cursors += 1
+        name = f"each_{link.cursors}"
+        link.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {sql}", values)
+        while rows := link.execute(f"FETCH {FETCH} FROM {name}").fetchall():
+            yield from rows
+            if len(rows) < FETCH:
+                break
+        link.execute(f"CLOSE {name}")
+
+
+# -- errors ---------------------------------------------------------------------------------------
+
+#: SQLSTATE classes: data, integrity, and wrong SQL, which only fail who met them
+_OWN_FAULTS = ("22", "23", "42")
+#: two transactions met, and one may try again
+_MET = ("40001", "40P01")
+#: the server goes down, comes up, or does not know what became of a COMMIT
+_LOST = ("08", "57P", "40003")
+
+
+def is_fatal(error: Exception) -> bool:
+    """Whether it fails the whole transaction, not only the statement that met it."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    # some errors are the driver's own, before anything was sent
+    own = isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.ProgrammingError)
+    return not own and (error.sqlstate or "")[:2] not in _OWN_FAULTS
+
+
+def is_met(error: psycopg.Error) -> bool:
+    """Whether the same transaction can be tried again at once (CLD-101)."""
+    return error.sqlstate in _MET
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the connection is gone: what was not committed did not happen."""
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return error.sqlstate.startswith(_LOST)
