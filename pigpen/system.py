@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import gc
@@ -54,15 +55,30 @@ ACCEPTS = 20
 #: spends a tenth of its time on looking; with this a cycle lives for some tens of requests longer
 YOUNG_OBJECTS = 2_000
 
+#: of <malloc.h>
+_M_ARENA_MAX = -8
+
 _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def calm_collector() -> None:
-    """For a process that only serves, when all is imported: what is there now stays, so no garbage
-    is looked for in it again and again."""
+def settle_memory() -> None:
+    """For a process that only serves, when all is imported and no thread has begun: what is there
+    now stays, so no garbage is looked for in it again and again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
+    _share_arena()
+
+
+def _share_arena() -> None:
+    """glibc gives each thread its own heap, and each keeps some MiB of what it once took for large
+    buffers. The interpreter lets one thread at a time allocate: one heap will do for all."""
+    try:
+        version = os.confstr("CS_GNU_LIBC_VERSION")
+    except (OSError, ValueError):
+        return  # another libc
+    if version is not None:
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 class SystemEnv:

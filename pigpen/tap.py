@@ -71,13 +71,13 @@ def makeService(options: Options) -> IService:
     """What ``twistd pigpen`` and etc/pigpen.tac run."""
     from twisted.internet import reactor
 
-    from pigpen.system import SystemEnv, calm_collector
+    from pigpen.system import SystemEnv, settle_memory
 
     sys.excepthook = _say
     keep_private()
     chosen: Any = options.subOptions
     service = make(SystemEnv(reactor), chosen, Ending(reactor), lambda _: None)
-    calm_collector()
+    settle_memory()
     return service
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import random
 import resource
 import subprocess
@@ -381,3 +382,38 @@ class SleepTests(SynchronousTestCase):
         cancelled.cancel()
         self.failureResultOf(cancelled)
         env.world.assert_clean(collect=False)
+
+
+#: threads that allocate at the same time, then what glibc says of its heaps
+HEAPS = """
+import ctypes, os, tempfile, threading
+from pigpen.system import settle_memory
+{settle}
+together = threading.Barrier(4)
+def work():
+    together.wait()
+    ctypes.CDLL(None).malloc(1000)
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+with tempfile.NamedTemporaryFile() as file:
+    stream = ctypes.c_void_p(libc.fopen(file.name.encode(), b"w"))
+    libc.malloc_info(0, stream)
+    libc.fclose(stream)
+    print(file.read().count(b"<heap "))
+"""
+
+
+@skipIf(platform.libc_ver()[0] != "glibc", "another libc")
+class SettleTests(SynchronousTestCase):
+    def heaps(self, settle: str) -> int:
+        code = HEAPS.format(settle=settle)
+        return int(subprocess.check_output([sys.executable, "-c", code], timeout=30))
+
+    def test_one_heap(self) -> None:
+        """Threads that wait for the disk do not keep memory each."""
+        self.assertGreater(self.heaps(""), 1)
+        self.assertEqual(self.heaps("settle_memory()"), 1)
