@@ -85,7 +85,7 @@ def copy_node(
         content = (node.blob_id, node.content_type)
         insert_version(tx, version_id, made, account_id, content)
         count_change(tx, account_id, used=node.length, objects=1)
-    properties.copy(tx, node.id, made)
+    properties.count(tx, account_id, properties.copy(tx, node.id, made))
     return made
 
 
@@ -94,17 +94,18 @@ def copy_members(tx: Transaction, account_id: int, source_id: int, target_id: in
 
     Rows go in by pages, as a hundred thousand of them hold every other change up.
 
-    :raises Unavailable: a random id was taken already; try again.
+    :raises Unavailable: a random id was taken already; try again. :raises QuotaExceeded: by the
+        properties; `measure` tells the bytes of objects.
     """
     waiting = [(source_id, target_id)]
-    objects = used = 0
+    objects = used = kept = 0
     while waiting:
         source, target = waiting.pop()
         after = b""
         while rows := tx.all(_MEMBERS, source, after, PAGE):
             made = [tx.random.getrandbits(63) for _ in rows]
             _insert_page(tx, account_id, target, rows, made)
-            _copy_properties(tx, source, (after, rows[-1][2]), _pairs(rows, made))
+            kept += _copy_properties(tx, source, (after, rows[-1][2]), _pairs(rows, made))
             for row, new_id in zip(rows, made, strict=True):
                 if row[3] is None:
                     waiting.append((row[0], new_id))
@@ -113,6 +114,7 @@ def copy_members(tx: Transaction, account_id: int, source_id: int, target_id: in
                     used += row[5]
             after = rows[-1][2]
     count_change(tx, account_id, used=used, objects=objects)
+    properties.count(tx, account_id, kept)
 
 
 def _pairs(rows: list[Row], made: list[int]) -> dict[int, int]:
@@ -139,7 +141,7 @@ def _insert_page(
 
 def _copy_properties(
     tx: Transaction, source: int, span: tuple[bytes, bytes], made: dict[int, int]
-) -> None:
-    """Most members have none, so those that do are asked for."""
-    for (node_id,) in tx.all(_WITH_PROPERTIES, source, *span):
-        properties.copy(tx, node_id, made[node_id])
+) -> int:
+    """Most members have none, so those that do are asked for. :return: bytes."""
+    with_some = tx.all(_WITH_PROPERTIES, source, *span)
+    return sum(properties.copy(tx, node_id, made[node_id]) for (node_id,) in with_some)

@@ -134,7 +134,7 @@ def make_collection(
     locks.check(tx, principal, when, key, [parent])
     number = insert_node(tx, principal.account_id, parent.id, key.name)
     touch(tx, parent.id)
-    properties.apply(tx, number, wishes)
+    properties.apply(tx, principal.account_id, number, wishes)
     node = node_by_id(tx, number, Key((*parent.key.names, key.name), True))
     assert node is not None
     return node
@@ -170,7 +170,7 @@ def change_properties(
     node = resolve(tx, principal, key, loose=when.loose)
     check_conditions(when, "PROPPATCH", node.validators)
     locks.check(tx, principal, when, key, [node])
-    properties.apply(tx, node.id, changes)
+    properties.apply(tx, principal.account_id, node.id, changes)
     if modified is not None:
         times = grown_time(tx, node, modified)
         tx.run("UPDATE nodes SET modified = ?, same_second = ? WHERE id = ?", *times, node.id)
@@ -309,7 +309,7 @@ def _remove_object(
     assert version_id is not None
     end_version(tx, version_id)
     tx.run("DELETE FROM nodes WHERE id = ?", node_id)
-    tx.run("DELETE FROM properties WHERE node_id = ?", node_id)
+    properties.remove(tx, account_id, node_id)
     count_change(tx, account_id, used=-length, objects=-1)
 
 
@@ -320,13 +320,13 @@ def sweep(tx: Transaction, limit: int = PAGE) -> int:
     """
     handled = 0
     while handled < limit:
-        top = tx.one("SELECT id FROM nodes WHERE parent_id = ? LIMIT 1", DETACHED)
+        top = tx.one("SELECT id, account_id FROM nodes WHERE parent_id = ? LIMIT 1", DETACHED)
         if top is None:
             break
         handled += _sweep_members(tx, top[0], limit - handled)
         if tx.one("SELECT 1 FROM nodes WHERE parent_id = ? LIMIT 1", top[0]) is None:
             tx.run("DELETE FROM nodes WHERE id = ?", top[0])
-            tx.run("DELETE FROM properties WHERE node_id = ?", top[0])
+            properties.remove(tx, top[1], top[0])
             handled += 1
     return handled
 

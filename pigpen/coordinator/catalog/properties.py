@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pigpen.coordinator.catalog.accounts import check_quota, count_change
 from pigpen.database.transaction import Transaction
 from pigpen.http.namespace import Changes, Property
 from pigpen.http.namespace_rules import check_properties, check_value
@@ -16,13 +17,15 @@ def read(tx: Transaction, node_id: int) -> list[Property]:
     return [Property(*row) for row in rows]
 
 
-def apply(tx: Transaction, node_id: int, changes: Changes) -> None:
+def apply(tx: Transaction, account_id: int, node_id: int, changes: Changes) -> None:
     """Set and remove, in order, all or nothing. Removing what is not there is no error.
 
     :raises InsufficientStorage: a value over 64 KiB, over 1,000 properties, or 1 MiB in all.
+    :raises QuotaExceeded: see `count`.
     """
     if not changes:
         return
+    _, before = _sums(tx, node_id)
     for change in changes:
         if change.value is None:
             tx.run(
@@ -33,13 +36,30 @@ def apply(tx: Transaction, node_id: int, changes: Changes) -> None:
             )
         else:
             _set(tx, node_id, change.namespace, change.name, change.value)
+    number, size = _sums(tx, node_id)
+    check_properties(number, size)
+    count(tx, account_id, size - before)
+
+
+def _sums(tx: Transaction, node_id: int) -> tuple[int, int]:
+    """How many a node has, and their bytes."""
     sums = tx.one(
         "SELECT count(*), sum(length(CAST(namespace || name || value AS BLOB))) FROM properties"
         " WHERE node_id = ?",
         node_id,
     )
     assert sums is not None
-    check_properties(sums[0], sums[1] or 0)
+    return sums[0], sums[1] or 0
+
+
+def count(tx: Transaction, account_id: int, size: int) -> None:
+    """So many bytes of properties came, or went: names and values are the account's.
+
+    :raises QuotaExceeded: it has no room for them.
+    """
+    check_quota(tx, account_id, size)
+    if size:
+        count_change(tx, account_id, used=size)
 
 
 def _set(tx: Transaction, node_id: int, namespace: str, name: str, value: str) -> None:
@@ -54,11 +74,22 @@ def _set(tx: Transaction, node_id: int, namespace: str, name: str, value: str) -
     )
 
 
-def copy(tx: Transaction, source_id: int, target_id: int) -> None:
-    """Give a new node the properties of another."""
-    tx.run(
+def copy(tx: Transaction, source_id: int, target_id: int) -> int:
+    """Give a new node the properties of another. :return: their bytes, which `count` takes."""
+    copied = tx.run(
         "INSERT INTO properties (node_id, namespace, name, value)"
         " SELECT ?, namespace, name, value FROM properties WHERE node_id = ?",
         target_id,
         source_id,
     )
+    return _sums(tx, target_id)[1] if copied else 0
+
+
+def remove(tx: Transaction, account_id: int, node_id: int) -> None:
+    """All of a node that goes."""
+    rows = tx.all(
+        "DELETE FROM properties WHERE node_id = ?"
+        " RETURNING length(CAST(namespace || name || value AS BLOB))",
+        node_id,
+    )
+    count(tx, account_id, -sum(size for (size,) in rows))
