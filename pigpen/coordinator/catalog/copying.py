@@ -15,7 +15,8 @@ from pigpen.coordinator.catalog.nodes import (
 )
 from pigpen.database.transaction import Row, Transaction, Value
 from pigpen.errors import Forbidden, Unavailable
-from pigpen.http.key import MAX_KEY_BYTES, Key
+from pigpen.http.key import Key
+from pigpen.http.namespace_rules import check_key_bytes
 
 #: nodes one COPY makes at most
 MAX_COPIED: Final = 100_000
@@ -63,8 +64,7 @@ def measure(tx: Transaction, node: Node, target: Key, *, deep: bool) -> int:
     assert row is not None
     if row[0] > MAX_COPIED:
         raise Forbidden(reason=f"one COPY makes at most {MAX_COPIED} names; copy in parts")
-    if row[2] > MAX_KEY_BYTES:
-        raise Forbidden(reason=f"a key below the copy would have over {MAX_KEY_BYTES} bytes")
+    check_key_bytes(row[2])
     return row[1] or 0
 
 
