@@ -26,12 +26,12 @@ from twisted.internet.endpoints import (
     serverFromString,
 )
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.internet.threads import deferToThreadPool
 from twisted.protocols.policies import WrappingFactory
 from zope.interface import implementer
 
 from pigpen.env import Disk, Entry, Env, File, OpenFile, Space
 from pigpen.syncing import Syncers
+from pigpen.threads import Threads
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import (
@@ -90,9 +90,9 @@ class SystemEnv:
         the system lets it. Where others have timers already, that would stop theirs: then False."""
         if ours:
             reactor.seconds = time.monotonic
-            reactor.suggestThreadPoolSize(DISK_THREADS)
             _allow_descriptors()
         self._reactor = reactor
+        self._threads = Threads(reactor, DISK_THREADS)
         self.random: random.Random = random.SystemRandom()
         self.disk: Disk = SystemDisk(self)
 
@@ -109,9 +109,7 @@ class SystemEnv:
         return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
     def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-        return deferToThreadPool(
-            self._reactor, self._reactor.getThreadPool(), function, *args, **kwargs
-        )
+        return self._threads.run(function, *args, **kwargs)
 
     def server_endpoint(self, description: str) -> IStreamServerEndpoint:
         endpoint: IStreamServerEndpoint = serverFromString(self._reactor, description)  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ HOUSE = ROOT / "pigpen"
 
 #: each group imports only groups to its left (design, section 3)
 LAYERS = (
-    {"errors", "env", "syncing", "system", "config"},
+    {"errors", "env", "syncing", "threads", "system", "config"},
     {"http"},
     {"database"},
     {"stores", "web"},
@@ -28,7 +28,7 @@ LAYERS = (
 #: they talk HTTP, so they never import each other
 STRANGERS = {"host", "coordinator", "client"}
 #: the only modules that touch the real world (`config` reads files before there is an Env)
-OUTSIDE = {"syncing", "system", "tap", "cli"}
+OUTSIDE = {"syncing", "threads", "system", "tap", "cli"}
 FORBIDDEN_MODULES = {"time", "random", "secrets", "uuid", "asyncio", "threading", "socket",
                      "subprocess", "tempfile", "shutil"}  # fmt: skip
 #: types: `random.Random` is what Env hands out, a UUID can be made of its bytes

@@ -79,7 +79,7 @@ class SyncTogetherTests(SynchronousTestCase):
     def test_real(self) -> None:
         root = self.mktemp()
         os.mkdir(root)
-        disk = SystemEnv(ClockReactor()).disk
+        disk = SystemEnv(Clock()).disk
         self.assertIsInstance(disk, SystemDisk)
         self.check(disk, root)
 
@@ -87,8 +87,3 @@ class SyncTogetherTests(SynchronousTestCase):
         disk = SimEnv().disk
         disk.make_folder("/pool")
         self.check(disk, "/pool")
-
-
-class ClockReactor(Clock):
-    def suggestThreadPoolSize(self, size: int) -> None:
-        """No threads are asked for here."""

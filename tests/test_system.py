@@ -13,6 +13,7 @@ import random
 import resource
 import subprocess
 import sys
+import threading
 from unittest import skipIf
 
 from twisted.internet.defer import Deferred, execute
@@ -22,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.env import Disk, Env, sleep
 from pigpen.system import SystemDisk, SystemEnv, SystemFile, SystemOpenFile
 from pigpen.testing import SimDisk, SimEnv
+from tests.threads_kit import PATIENCE, Told
 
 
 class InlineEnv:
@@ -31,13 +33,12 @@ class InlineEnv:
         return execute(function, *args, **kwargs)
 
 
-class FakeReactor(Clock):
-    """What `SystemEnv` asks of a reactor before it runs."""
+class FakeReactor(Told, Clock):
+    """What `SystemEnv` asks of a reactor."""
 
-    threads = 0
-
-    def suggestThreadPoolSize(self, size: int) -> None:
-        self.threads = size
+    def __init__(self) -> None:
+        Told.__init__(self)
+        Clock.__init__(self)
 
 
 class RealCase(SynchronousTestCase):
@@ -346,7 +347,7 @@ class ReadNowTests(RealCase):
 
 class SystemEnvTests(SynchronousTestCase):
     def test_env(self) -> None:
-        """The real Env: a monotonic clock, a random source fit for secrets, many threads."""
+        """The real Env: a monotonic clock, a random source fit for secrets."""
         reactor = FakeReactor()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
@@ -355,10 +356,20 @@ class SystemEnvTests(SynchronousTestCase):
         self.assertEqual(env.descriptors(), hard)
         self.assertIs(env.clock, reactor)
         self.assertIsInstance(env.random, random.SystemRandom)
-        self.assertGreaterEqual(reactor.threads, 16)
         self.assertGreater(env.wall(), 1_700_000_000)
         before = reactor.seconds()
         self.assertGreaterEqual(reactor.seconds(), before)
+
+    def test_threads(self) -> None:
+        """Many writers may wait for the disk at once, and so share its flushes."""
+        reactor = FakeReactor()
+        self.addCleanup(reactor.stop)
+        env: Env = SystemEnv(reactor)
+        meeting = threading.Barrier(16, timeout=PATIENCE)
+        calls = [env.in_thread(meeting.wait) for _ in range(16)]
+        while not all(call.called for call in calls):
+            reactor.turn()
+        self.assertEqual(sorted(map(self.successResultOf, calls)), list(range(16)))
 
     def test_endpoints(self) -> None:
         """Descriptions are Twisted's; a bad one is an error at once."""
