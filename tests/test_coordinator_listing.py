@@ -149,7 +149,7 @@ class WantTests(RulesCase):
 
     def lock(self, text: str, owner: str, *, infinite: bool = True) -> str:
         wish = LockWish(infinite=infinite, exclusive=False, owner=owner)
-        return locking.lock(self.tx, self.me, key(text), wish, When(principal="p"))[0].token
+        return locking.lock(self.tx, self.me, key(text), wish, When(principal="p"))[1].token
 
     def test_properties(self) -> None:
         """All of them with values, or their names only; none is an empty list."""

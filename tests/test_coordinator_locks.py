@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pigpen.coordinator.catalog import host_rows, locking, locks, namespace, writes
-from pigpen.coordinator.catalog.locks import LockRow
+from pigpen.coordinator.catalog.locks import LockRow, key_of
 from pigpen.coordinator.request_terms import path_of_tag
 from pigpen.errors import (
     Conflict,
@@ -15,6 +16,7 @@ from pigpen.errors import (
     NotFound,
     PigpenError,
     PreconditionFailed,
+    WrongLock,
 )
 from pigpen.http import namespace_rules, wire
 from pigpen.http.conditions import Conditions
@@ -45,7 +47,7 @@ def if_of(text: str) -> IfField:
 
 class LocksCase(RulesCase):
     def lock(self, text: str, wish: LockWish | None = None, when: When | None = None) -> LockRow:
-        return locking.lock(self.tx, self.me, key(text), wish or LockWish(), when or When())[0]
+        return locking.lock(self.tx, self.me, key(text), wish or LockWish(), when or When())[1]
 
     def delete(self, text: str, when: When | None = None) -> None:
         namespace.delete(self.tx, self.me, key(text), when or When())
@@ -227,10 +229,11 @@ class IfTests(LocksCase):
 class LockingTests(LocksCase):
     def test_free_name(self) -> None:
         """LOCK of a free name makes an empty object; UNLOCK leaves it (DAV-42)."""
-        held, made = locking.lock(self.tx, self.me, key("a"), LockWish(), When())
+        root, held, made = locking.lock(self.tx, self.me, key("a"), LockWish(), When())
         self.assertTrue(made)
         node = namespace.resolve(self.tx, self.me, key("a"))
-        self.assertEqual((node.data, locking.locks_on(self.tx, node)), (b"", [(key("a"), held)]))
+        self.assertEqual((node.data, locking.locks_on(self.tx, node)), (b"", [(root, held)]))
+        self.assertEqual(root, key("a"))
         locking.unlock(self.tx, self.me, key("a"), held.token, When())
         namespace.resolve(self.tx, self.me, key("a"))
         self.assertEqual(locking.locks_on(self.tx, node), [])
@@ -269,7 +272,8 @@ class LockingTests(LocksCase):
         self.put("a/b")
         held = self.lock("a", LockWish(seconds=10))
         self.wait(9_000)
-        again = locking.refresh(self.tx, self.me, key("a/b"), 10**9, with_tokens(held))
+        root, again = locking.refresh(self.tx, self.me, key("a/b"), 10**9, with_tokens(held))
+        self.assertEqual(root, key("a/"))
         self.assertEqual(again.token, held.token)
         self.assertEqual(again.expires, self.tx.now + 3600 * 1000)
         other = self.lock("x")
@@ -295,6 +299,24 @@ class LockingTests(LocksCase):
             self.assertRaises(kind, act, self.tx, self.me, key(text), token, when)
         locking.unlock(self.tx, self.me, key("a/b"), held.token, When(principal="ann"))
         self.put("a/b")
+
+    def test_unlock_through_what_is_not_covered(self) -> None:
+        """A lock of depth 0 is not ended through a member, one that has ended not at all."""
+        self.put("a/b")
+        held = self.lock("a", LockWish(infinite=False, seconds=10))
+        unlock = partial(locking.unlock, self.tx, self.me)
+        self.assertRaises(WrongLock, unlock, key("a/b"), held.token, When())
+        self.wait(10_000)
+        self.assertRaises(WrongLock, unlock, key("a"), held.token, When())
+
+    def test_root(self) -> None:
+        """A lock says where it lies as it is stored, however its name was asked for."""
+        self.put("c/a")
+        for asked, stored in (("c", "c/"), ("c/", "c/"), ("c/a", "c/a")):
+            wish = LockWish(exclusive=False)
+            root, held, _ = locking.lock(self.tx, self.me, key(asked), wish, When())
+            self.assertEqual((root, key_of(self.tx, held.node_id)), (key(stored), key(stored)))
+        self.assertRaises(NotFound, self.lock, "c/a/", SHARED)
 
     def test_list_and_break(self) -> None:
         """An account sees all its locks and can end any (DAV-46)."""

@@ -87,14 +87,15 @@ class Details:
         when = when_of(request, query)
         if request.body.length == 0:
             seconds = _seconds(query)
-            root, held = await self._entrance.write(request, login, _refresh, key, seconds, when)
+            refresh = locking.refresh
+            root, held = await self._entrance.write(request, login, refresh, key, seconds, when)
             return json_answer(200, lock_info(login, lock_of(root, held)))
         await self._entrance.read(request, login, _nothing)
         body = await read_json(request, LockBody, MAX_LOCK_BYTES)
         if body.owner:
             parse_element(body.owner)
         wish = LockWish(body.exclusive, body.infinite, body.owner, body.seconds)
-        root, held, made = await self._entrance.write(request, login, _take, key, wish, when)
+        root, held, made = await self._entrance.write(request, login, locking.lock, key, wish, when)
         return json_answer(201 if made else 200, lock_info(login, lock_of(root, held)))
 
     async def _unlock(self, request: Request, login: str, key: Key, query: Query) -> Response:
@@ -102,7 +103,7 @@ class Details:
         if not token:
             raise BadRequest(reason="say which lock: ?lock=TOKEN")
         when = when_of(request, query)
-        await self._entrance.write(request, login, _end, key, token, when)
+        await self._entrance.write(request, login, locking.unlock, key, token, when)
         return Response(204)
 
 
@@ -149,21 +150,3 @@ def _locks(
 ) -> list[tuple[Key, LockRow]]:
     locks.check_if(tx, principal, when, key)
     return locking.locks_on(tx, resolve(tx, principal, key, loose=when.loose))
-
-
-def _take(
-    tx: Transaction, principal: Principal, key: Key, wish: LockWish, when: When
-) -> tuple[Key, LockRow, bool]:
-    held, made = locking.lock(tx, principal, key, wish, when)
-    return locks.key_of(tx, held.node_id), held, made
-
-
-def _refresh(
-    tx: Transaction, principal: Principal, key: Key, seconds: int, when: When
-) -> tuple[Key, LockRow]:
-    held = locking.refresh(tx, principal, key, seconds, when)
-    return locks.key_of(tx, held.node_id), held
-
-
-def _end(tx: Transaction, principal: Principal, key: Key, token: str, when: When) -> None:
-    locking.unlock(tx, principal, key, token, when)

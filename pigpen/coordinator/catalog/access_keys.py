@@ -33,10 +33,11 @@ class AccessKey:
 
     id: str
     secret: bytes = field(repr=False)
+    #: what the catalog keeps; a key is read once and asked for it with each request
+    secret_sha256: bytes = field(init=False, repr=False, compare=False)
 
-    @property
-    def secret_sha256(self) -> bytes:
-        return hashlib.sha256(self.secret).digest()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "secret_sha256", hashlib.sha256(self.secret).digest())
 
     def to_text(self) -> str:
         """The whole key, as its owner keeps it."""

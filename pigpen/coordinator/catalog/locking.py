@@ -10,14 +10,16 @@ from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.locks import (
     LockRow,
     below,
+    by_token,
     check,
     covering,
     drop,
     key_of,
+    line_of,
     live_locks,
     roots_of,
 )
-from pigpen.coordinator.catalog.namespace import resolve
+from pigpen.coordinator.catalog.namespace import check_slash, resolve
 from pigpen.coordinator.catalog.nodes import Node, find
 from pigpen.coordinator.catalog.writes import WriteWish, store_inline
 from pigpen.database.transaction import Transaction
@@ -39,10 +41,10 @@ PAGE: Final = 1000
 
 def lock(
     tx: Transaction, principal: Principal, key: Key, wish: LockWish, when: When
-) -> tuple[LockRow, bool]:
+) -> tuple[Key, LockRow, bool]:
     """Lock a node; a free name becomes an empty object.
 
-    :return: the lock, and whether the object was made (201).
+    :return: where it was taken, the lock, and whether the object was made (201).
     :raises LockConflict: another lock is in the way; its fact ``roots`` has their keys.
     :raises Conflict: there is no collection to lie in.
     :raises InsufficientStorage: there are too many, or its owner is too long.
@@ -55,7 +57,7 @@ def lock(
         store_inline(tx, principal, WriteWish(key, terms, length=0), b"")
         node = resolve(tx, principal, key, loose=when.loose)
     else:
-        node = resolve(tx, principal, key, loose=when.loose)
+        check_slash(key, node)
         check_conditions(when, "LOCK", node.validators)
         check(tx, principal, when, key, [])
     meeting = _meeting(tx, principal, node, wish)
@@ -63,7 +65,7 @@ def lock(
     if conflicts:
         raise LockConflict(roots=roots_of(tx, conflicts))
     check_meeting(len(meeting))
-    return _insert(tx, principal, node, wish, when.principal), made
+    return node.key, _insert(tx, principal, node, wish, when.principal), made
 
 
 def _meeting(tx: Transaction, principal: Principal, node: Node, wish: LockWish) -> list[LockRow]:
@@ -107,9 +109,12 @@ def _insert(
     return made
 
 
-def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when: When) -> LockRow:
+def refresh(
+    tx: Transaction, principal: Principal, key: Key, seconds: int, when: When
+) -> tuple[Key, LockRow]:
     """Give a lock new time: the one whose token the If field submits, also through a member.
 
+    :return: where it was taken, and the lock.
     :raises PreconditionFailed: no such lock covers the key, or it is another user's.
     """
     node = resolve(tx, principal, key, loose=when.loose)
@@ -120,7 +125,7 @@ def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when:
         if held.token in tokens and held.principal == when.principal:
             expires = lock_end(tx.now, seconds)
             tx.run("UPDATE locks SET expires = ? WHERE token = ?", expires, held.token)
-            return msgspec.structs.replace(held, expires=expires)
+            return key_of(tx, held.node_id), msgspec.structs.replace(held, expires=expires)
     raise PreconditionFailed
 
 
@@ -132,13 +137,16 @@ def unlock(tx: Transaction, principal: Principal, key: Key, token: str, when: Wh
     node = resolve(tx, principal, key, loose=when.loose)
     check_conditions(when, "UNLOCK", node.validators)
     check(tx, principal, when, key, [])
-    for held in covering(tx, node.id):
-        if held.token == token:
-            if held.principal != when.principal:
-                raise Forbidden(reason="only who took a lock can end it")
-            drop(tx, principal.account_id, token)
-            return
-    raise WrongLock
+    held = by_token(tx, token)
+    if held is None or not _covers(tx, held, node):
+        raise WrongLock
+    if held.principal != when.principal:
+        raise Forbidden(reason="only who took a lock can end it")
+    drop(tx, principal.account_id, token)
+
+
+def _covers(tx: Transaction, held: LockRow, node: Node) -> bool:
+    return held.node_id == node.id or (held.infinite and held.node_id in line_of(tx, node.id))
 
 
 def locks_on(tx: Transaction, node: Node) -> list[tuple[Key, LockRow]]:

@@ -44,6 +44,7 @@ _ALL_PLACES = (
     f"SELECT {_BRIEF}, n.parent_id FROM locks l"  # noqa: S608  # own constants
     " JOIN nodes n ON n.id = l.node_id WHERE l.account_id = ? AND l.expires > ? ORDER BY l.token"
 )
+_BY_TOKEN = f"SELECT {_COLUMNS} FROM locks l WHERE token = ? AND expires > ?"  # noqa: S608
 _LINE = (
     "WITH RECURSIVE line (id, level) AS (SELECT ?, 0 UNION ALL"
     " SELECT n.parent_id, line.level + 1 FROM nodes n JOIN line ON n.id = line.id"
@@ -79,6 +80,12 @@ def live_locks(
 def has_locks(tx: Transaction, account_id: int) -> bool:
     """Whether an account may have any."""
     return tx.one("SELECT 1 FROM locks WHERE account_id = ? LIMIT 1", account_id) is not None
+
+
+def by_token(tx: Transaction, token: str) -> LockRow | None:
+    """A lock that has not ended, wherever it is."""
+    row = tx.one(_BY_TOKEN, token, tx.now)
+    return None if row is None else _lock(row)
 
 
 def line_of(tx: Transaction, node_id: int) -> list[int]:
@@ -122,7 +129,7 @@ def check(
     :raises Locked: a token is missing, or another user's; its fact ``roots`` has their keys.
     """
     submitted = check_if(tx, principal, when, key)
-    if not has_locks(tx, principal.account_id):
+    if not (changed or emptied) or not has_locks(tx, principal.account_id):
         return
     locked = [node.id for node in changed]
     for node in emptied:

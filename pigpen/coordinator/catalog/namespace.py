@@ -45,9 +45,16 @@ def resolve(tx: Transaction, principal: Principal, key: Key, *, loose: bool = Fa
     :raises NotFound: nothing, or an object where the key ends in a slash.
     """
     node = find(tx, principal.root_id, key, loose=loose)
-    if node is None or (key.collection and not node.is_collection):
+    if node is None:
         raise NotFound
+    check_slash(key, node)
     return node
+
+
+def check_slash(key: Key, node: Node) -> None:
+    """:raises NotFound: it is an object, and the key that found it ends in a slash."""
+    if key.collection and not node.is_collection:
+        raise NotFound
 
 
 # -- where something new would go -----------------------------------------------------------------

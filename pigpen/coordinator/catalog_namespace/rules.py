@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pigpen.coordinator.catalog import accounts, listing, locking, locks, namespace, writes
+from pigpen.coordinator.catalog import accounts, listing, locking, namespace, writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.details import lock_of
 from pigpen.coordinator.catalog.listing import NodePage, shared_node
-from pigpen.coordinator.catalog.locks import LockRow
 from pigpen.coordinator.catalog.nodes import Node
 from pigpen.coordinator.catalog.writes import WriteWish
 from pigpen.database.transaction import Transaction
@@ -77,16 +76,12 @@ def stored_now(tx: Transaction, principal: Principal, wish: WriteWish) -> Shared
 def lock(
     tx: Transaction, principal: Principal, key: Key, wish: LockWish, when: When
 ) -> tuple[Lock, bool]:
-    held, made = locking.lock(tx, principal, key, wish, when)
-    return _shared_lock(tx, held), made
+    root, held, made = locking.lock(tx, principal, key, wish, when)
+    return lock_of(root, held), made
 
 
 def refresh(tx: Transaction, principal: Principal, key: Key, seconds: int, when: When) -> Lock:
-    return _shared_lock(tx, locking.refresh(tx, principal, key, seconds, when))
-
-
-def _shared_lock(tx: Transaction, row: LockRow) -> Lock:
-    return lock_of(locks.key_of(tx, row.node_id), row)
+    return lock_of(*locking.refresh(tx, principal, key, seconds, when))
 
 
 def quota(tx: Transaction, principal: Principal, key: Key) -> tuple[int, int | None]:
