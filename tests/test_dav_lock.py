@@ -72,9 +72,25 @@ class LockTests(DavCase):
         self.expect(200, "LOCK", "/c", EXCLUSIVE, Depth="0")
 
     def test_dav19_bad_bodies(self) -> None:
-        """What is no lockinfo is 400."""
-        for body in (b"x", b'<propfind xmlns="DAV:"/>', EXCLUSIVE.replace(b"write", b"read")):
+        """What is no lockinfo is 400, each time it comes."""
+        bad = (b"x", b'<propfind xmlns="DAV:"/>', EXCLUSIVE.replace(b"write", b"read"))
+        for body in (*bad, *bad):
             self.expect(400, "LOCK", "/a", body)
+        self.expect(400, "PROPFIND", "/a", EXCLUSIVE)
+
+    def test_bodies_that_repeat(self) -> None:
+        """A body that came before means the same again; a mark of difference counts."""
+        for path in ("/a", "/c/a", "/c/b"):
+            self.expect(200, "LOCK", path, EXCLUSIVE, Depth="0")
+            self.expect(423, "LOCK", path, SHARED, Depth="0")
+        for name in (b"ann", b"bob"):
+            token = self.expect(200, "LOCK", "/c/", SHARED.replace(b"ann", name), Depth="0").token
+            found = self.expect(207, "PROPFIND", "/c/", Depth="0")
+            self.assertIn(f"http://{name.decode()}", found.texts("href"))
+            self.expect(204, "UNLOCK", "/c/", Lock_Token=f"<{token}>")
+        large = SHARED.replace(b"<owner>", b"<owner>" + b" " * 3000)
+        for path in ("/c/", "/c/"):
+            self.expect(200, "LOCK", path, large, Depth="0")
 
     def test_dav42_unmapped(self) -> None:
         """A free name becomes an empty object, listed and readable; UNLOCK leaves it."""

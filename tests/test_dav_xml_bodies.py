@@ -6,9 +6,9 @@ from lxml import etree
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.dav.xml import XmlElement
-from pigpen.dav.xml_bodies import Asked, lockinfo, mkcol, propertyupdate, propfind
+from pigpen.dav.xml_bodies import Asked, LockInfo, lockinfo, mkcol, propertyupdate, propfind
 from pigpen.errors import BadRequest, InsufficientStorage
-from pigpen.http.namespace import LockWish, Property
+from pigpen.http.namespace import Property
 
 
 def xml(text: str) -> XmlElement:
@@ -99,19 +99,20 @@ class UpdateTests(SynchronousTestCase):
 
 
 class LockInfoTests(SynchronousTestCase):
-    def wish(self, inside: str) -> LockWish:
-        return lockinfo(body("lockinfo", inside), infinite=False, seconds=9)
+    def info(self, inside: str) -> LockInfo | None:
+        return lockinfo(body("lockinfo", inside))
 
     def test_wishes(self) -> None:
-        """Scope and owner are as sent; depth and time come from the header."""
+        """Scope and owner are as sent; no body at all is a refresh."""
+        self.assertIsNone(lockinfo(None))
         shared = "<D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype>"
-        self.assertEqual(self.wish(shared), LockWish(False, False, "", 9))
-        wish = self.wish(
+        self.assertEqual(self.info(shared), LockInfo(False, ""))
+        info = self.info(
             "<D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope>"
             "<D:owner><D:href>http://a/</D:href> &amp; more</D:owner>"
         )
         owner = '<D:owner xmlns:D="DAV:"><D:href>http://a/</D:href> &amp; more</D:owner>'
-        self.assertEqual(wish, LockWish(True, False, owner, 9))
+        self.assertEqual(info, LockInfo(True, owner))
 
     def test_refused(self) -> None:
         """A lock of no known kind is 400."""
@@ -126,8 +127,8 @@ class LockInfoTests(SynchronousTestCase):
             scope.format(exclusive) + kind.format("<D:read/>"),
             scope.format(exclusive + "<D:shared/>") + kind.format(write),
         ):
-            self.assertRaises(BadRequest, self.wish, inside)
-        self.assertRaises(BadRequest, lockinfo, xml("<lockinfo/>"), infinite=True, seconds=1)
+            self.assertRaises(BadRequest, self.info, inside)
+        self.assertRaises(BadRequest, lockinfo, xml("<lockinfo/>"))
 
     def test_large_owner(self) -> None:
         """An owner that is kept in over 4 KiB is refused with the number."""
@@ -135,5 +136,5 @@ class LockInfoTests(SynchronousTestCase):
             "<D:locktype><D:write/></D:locktype><D:lockscope><D:exclusive/></D:lockscope>"
             f"<D:owner>{'>' * 1_100}</D:owner>"
         )
-        error = self.assertRaises(InsufficientStorage, self.wish, whole)
+        error = self.assertRaises(InsufficientStorage, self.info, whole)
         self.assertIn("4096", error.message)

@@ -7,12 +7,12 @@ import re
 from pigpen.dav import xml_bodies
 from pigpen.dav.call import Call
 from pigpen.dav.multistatus import lock_answer
-from pigpen.dav.preconditions import body_of, placed
+from pigpen.dav.preconditions import body_as, placed
 from pigpen.dav.refusals import members_refusal
-from pigpen.dav.xml import XmlElement
+from pigpen.dav.xml_bodies import LockInfo
 from pigpen.errors import BadField, BadRequest, LockConflict
 from pigpen.http.message import Headers, Request, Response
-from pigpen.http.namespace import LOCK_SECONDS, MAX_LOCK_SECONDS, Want
+from pigpen.http.namespace import LOCK_SECONDS, MAX_LOCK_SECONDS, LockWish, Want
 from pigpen.http.request_fields import deep_of
 
 _SECONDS = re.compile(r"second-([0-9]{1,30})", re.ASCII)
@@ -23,8 +23,8 @@ async def lock(call: Call) -> Response:
 
     :raises LockConflict: another is in the way.
     """
-    root = await body_of(call, _lockable)
-    return await (_refresh(call) if root is None else _take(call, root))
+    info = await body_as(call, _lockable, xml_bodies.lockinfo)
+    return await (_refresh(call) if info is None else _take(call, info))
 
 
 async def _lockable(call: Call) -> None:
@@ -36,9 +36,9 @@ async def _lockable(call: Call) -> None:
         raise LockConflict(roots=tuple(lock.root for lock in exclusive))
 
 
-async def _take(call: Call, root: XmlElement) -> Response:
+async def _take(call: Call, info: LockInfo) -> Response:
     infinite, seconds = deep_of(call.request), seconds_of(call.request)
-    wish = xml_bodies.lockinfo(root, infinite=infinite, seconds=seconds)
+    wish = LockWish(info.exclusive, infinite, info.owner, seconds)
     try:
         taken, created = await call.namespace.lock(call.key, wish, call.when)
     except LockConflict as error:

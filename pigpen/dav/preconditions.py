@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 from pigpen.dav.call import Call
-from pigpen.dav.xml import XmlElement, read_xml
+from pigpen.dav.xml import XmlElement, parse_xml, read_xml
 from pigpen.errors import Conflict, NotFound
+from pigpen.http.body import BytesBody
 from pigpen.http.namespace import NOTHING, Lock, Node, Want, check_conditions
 from pigpen.http.namespace_rules import in_the_way
+
+T = TypeVar("T")
+
+#: programs send the same few bodies again and again: as many as these, of so many bytes at most,
+#: are read once
+REMEMBERED_BODIES: Final = 64
+REMEMBERED_BYTES: Final = 1024
 
 
 async def found(call: Call, want: Want = NOTHING) -> Node:
@@ -38,6 +48,28 @@ async def body_of(call: Call, judge: Callable[[Call], Awaitable[object]]) -> Xml
     if call.request.body.held_back:
         await judge(call)
     return await read_xml(call.request.body)
+
+
+async def body_as(
+    call: Call,
+    judge: Callable[[Call], Awaitable[object]],
+    read: Callable[[XmlElement | None], T],
+) -> T:
+    """What its XML means, as `body_of` for a method whose bodies repeat.
+
+    :param read: the same XML always means the same to it; what it returns does not change.
+    :raises BadRequest: as `body_of`; and what ``read`` raises.
+    """
+    body = call.request.body
+    if type(body) is BytesBody and 0 < len(body.data) <= REMEMBERED_BYTES:
+        meaning: T = _remembered(read, body.data)
+        return meaning
+    return read(await body_of(call, judge))
+
+
+@lru_cache(maxsize=REMEMBERED_BODIES)
+def _remembered(read: Callable[[XmlElement], Any], data: bytes) -> Any:
+    return read(parse_xml(data))
 
 
 async def placed(call: Call, want: Want = NOTHING) -> Node | None:

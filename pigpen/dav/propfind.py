@@ -9,7 +9,7 @@ from typing import Final
 from pigpen.dav import live_properties, xml_bodies
 from pigpen.dav.call import Call
 from pigpen.dav.multistatus import MULTISTATUS, MULTISTATUS_END, xml_answer
-from pigpen.dav.preconditions import body_of, found
+from pigpen.dav.preconditions import body_as, found
 from pigpen.dav.propfind_entries import Entry, entry_of, want_of
 from pigpen.dav.xml_bodies import Asked
 from pigpen.errors import BadField, Forbidden
@@ -35,7 +35,7 @@ async def propfind(call: Call) -> Response:
     :raises BadRequest: the body or Depth makes no sense.
     """
     depth = _depth(call)
-    asked = xml_bodies.propfind(await body_of(call, _listable))
+    asked = await body_as(call, _listable, xml_bodies.propfind)
     want = want_of(call, asked)
     node = await _listable(call, want)
     listed = node.is_collection and depth != "0"

@@ -53,6 +53,16 @@ async def read_xml(body: Body, limit: int = MAX_XML_BYTES) -> XmlElement | None:
     return parser.close() if size else None
 
 
+def parse_xml(data: bytes) -> XmlElement:
+    """The root element of a small body that is here as a whole. :raises BadRequest: as `read_xml`.
+
+    :param data: at most ``MAX_XML_BYTES``.
+    """
+    parser = _Parser()
+    parser.feed(data)
+    return parser.close()
+
+
 class _Parser:
     __slots__ = ("_count", "_depth", "_parser")
 

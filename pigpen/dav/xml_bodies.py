@@ -17,7 +17,7 @@ from pigpen.dav.xml import (
     qualified_name,
 )
 from pigpen.errors import BadRequest, InsufficientStorage
-from pigpen.http.namespace import Changes, LockWish, Property
+from pigpen.http.namespace import Changes, Property
 from pigpen.http.namespace_rules import check_owner
 
 #: of all names that a PROPFIND asks for: each entry of the answer repeats them with their
@@ -106,12 +106,21 @@ def _change(element: XmlElement, *, is_set: bool) -> Property:
     return Property(namespace, name, element_text(element) if is_set else None)
 
 
-def lockinfo(root: XmlElement, *, infinite: bool, seconds: int) -> LockWish:
-    """:param infinite: what Depth says. :param seconds: what Timeout says.
+@dataclass(frozen=True, slots=True)
+class LockInfo:
+    """The body of a LOCK: a write lock of this scope. ``owner``: XML as sent."""
 
+    exclusive: bool
+    owner: str
+
+
+def lockinfo(root: XmlElement | None) -> LockInfo | None:
+    """:return: None: there is no body: a lock is to be refreshed.
     :raises BadRequest: it is no lockinfo, or wishes for something else than a write lock.
     :raises InsufficientStorage: its owner is over 4 KiB.
     """
+    if root is None:
+        return None
     check_root(root, "lockinfo")
     parts = {child.tag: child for child in children(root)}
     scope = _only(parts.get(dav("lockscope")), "lockscope")
@@ -121,7 +130,7 @@ def lockinfo(root: XmlElement, *, infinite: bool, seconds: int) -> LockWish:
     owner = parts.get(dav("owner"))
     text = "" if owner is None else element_text(owner)
     check_owner(text)
-    return LockWish(scope == dav("exclusive"), infinite, text, seconds)
+    return LockInfo(scope == dav("exclusive"), text)
 
 
 def _only(element: XmlElement | None, name: str) -> str:
