@@ -104,6 +104,15 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(handler.seen, expected)
         self.assertEqual(statuses(transport), [200] * 5)
 
+    def test_fields_that_repeat_with_any_method(self) -> None:
+        """A method is the one that was sent, whatever the last request's was."""
+        handler = Recorder()
+        transport = Server(handler).connect()
+        methods = ["GET", "PROPFIND", "LOCK", "UNLOCK", "MKCOL", "POST", "OPTIONS", "REPORT", "PUT"]
+        for method in methods:
+            transport.send(b"%b /x HTTP/1.1\r\nHost: a\r\nDepth: 0\r\n\r\n" % method.encode())
+        self.assertEqual([method for method, _, _ in handler.seen], methods)
+
     def test_bad_keys_are_refused_and_the_connection_stays(self) -> None:
         """A key that cannot be used is a 400 or 414 in JSON; the next request is served."""
         handler = Recorder()

@@ -16,7 +16,10 @@ from pigpen.http.message import Headers
 
 # method SP target SP version, exactly (llhttp allows more spaces, and other versions)
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) ([!-~]+) HTTP/1\.([01])")
-_PLAIN_LINE = re.compile(rb"(GET|HEAD|PUT) (/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.1")
+_PLAIN_LINE = re.compile(
+    rb"(GET|HEAD|PUT|DELETE|POST|PROPFIND|PROPPATCH|MKCOL|COPY|MOVE|LOCK|UNLOCK)"
+    rb" (/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.1"
+)
 _ABSOLUTE = re.compile(r"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::[0-9]{0,5})?")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
