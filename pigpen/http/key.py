@@ -113,7 +113,10 @@ class Key(msgspec.Struct, frozen=True, order=True):
 
     def to_path(self) -> str:
         """The absolute, percent-encoded path: `from_path` reads it back."""
-        path = "".join("/" + quote(name, safe=_SAFE) for name in self.names)
+        path = "/" + "/".join(self.names)
+        # a name may hold a slash, which is then encoded
+        if _PLAIN_PATH.fullmatch(path) is None or path.count("/") != len(self.names):
+            path = "".join("/" + quote(name, safe=_SAFE) for name in self.names)
         return path + "/" if self.collection or not path else path
 
     def __str__(self) -> str:

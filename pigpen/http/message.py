@@ -91,6 +91,9 @@ class Outcome(enum.Enum):
     ERROR = "error"
 
 
+_NO_LINES = FieldLines(Headers())
+
+
 class Response:
     """One HTTP response, of any status.
 
@@ -130,7 +133,7 @@ class Response:
     @property
     def lines(self) -> FieldLines:
         """The fields as text. :raises ValueError: they cannot be sent."""
-        return self.prepared or FieldLines(self.headers)
+        return self.prepared or (FieldLines(self._headers) if self._headers else _NO_LINES)
 
     @property
     def outcome(self) -> Outcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import unicodedata
-import uuid
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
@@ -118,7 +117,9 @@ def new_token(source: random.Random, now: int) -> str:
     :param now: ms since 1970.
     """
     value = (now << 80 | source.getrandbits(80)) & ~(0xF << 76 | 0x3 << 62)
-    return f"urn:uuid:{uuid.UUID(int=(value | 0x7 << 76 | 0x2 << 62) & (1 << 128) - 1)}"
+    digits = f"{(value | 0x7 << 76 | 0x2 << 62) & (1 << 128) - 1:032x}"
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return f"urn:uuid:{'-'.join(parts)}"
 
 
 def lock_end(now: int, seconds: int) -> int:
