@@ -7,6 +7,7 @@ import errno
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.host.uploads import OFFSET
 from pigpen.http import wire
 from pigpen.http.body import BytesBody
 from pigpen.http.message import Headers, Response
@@ -89,6 +90,23 @@ class ReceiptTests(SynchronousTestCase):
         etag = f'"{BLOB[:32]}"'
         self.assertEqual(self.state(), wire.WriteState("committed", 201, etag))
         self.assertEqual(self.kit.disk.peek("/pool/outbox"), b"")
+
+    def test_asked_after_a_second_upload(self) -> None:
+        """Whoever got 202 and asks later is answered, though the write was announced once more,
+        and its receipt asked for, under another id."""
+        self.kit.coordinator.instead["receipts"] = Response(503)
+        self.assertEqual(self.late_put().status, 202)
+        self.kit.coordinator.down = False
+        again = self.kit.expect_put(2, length=5, write=id_of(1), blob=BLOB)
+        second = self.kit.ask("PUT", again, headers={OFFSET: "5"})
+        self.kit.advance(1)
+        del self.kit.coordinator.instead["receipts"]
+        self.kit.advance(60)
+        self.assertEqual(self.kit.env.run(second).status, 202)
+        self.assertEqual(len(self.kit.coordinator.receipts), 1)
+        for path in (again, self.path):
+            self.path = path
+            self.assertEqual(self.state().state, "committed")
 
     def test_how_long_the_client_waits(self) -> None:
         """A receipt says by the coordinator's own clock until when its client waits: held up in the

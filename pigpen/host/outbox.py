@@ -26,6 +26,7 @@ FIRST_PAUSE = 0.2
 MAX_PAUSE = 30
 
 Send = Callable[[list[Receipt]], Awaitable[list[ReceiptAnswer]]]
+OnAnswer = Callable[[ReceiptAnswer], None] | None
 
 
 class Keeper(Protocol):
@@ -41,7 +42,7 @@ class Keeper(Protocol):
 class Delivery:
     """One receipt, and the answer once there is one."""
 
-    __slots__ = ("answer", "kept", "on_answer", "receipt", "tell", "until")
+    __slots__ = ("answer", "earlier", "kept", "on_answer", "receipt", "tell", "until")
 
     def __init__(self, receipt: Receipt, until: float) -> None:
         """:param until: when its client stops waiting, on the clock of Env."""
@@ -50,7 +51,9 @@ class Delivery:
         self.answer: ReceiptAnswer | None = None
         self.kept = False
         #: called with the answer, however late it comes
-        self.on_answer: Callable[[ReceiptAnswer], None] | None = None
+        self.on_answer: OnAnswer = None
+        #: of those who added the same write before: they got 202, and may ask
+        self.earlier: tuple[OnAnswer, ...] = ()
         #: called once, when there is an answer or at `until`
         self.tell: Callable[[], None] | None = None
 
@@ -68,8 +71,9 @@ class Delivery:
 
     def settle(self, answer: ReceiptAnswer) -> None:
         self.answer = answer
-        if self.on_answer is not None:
-            self.on_answer(answer)
+        for on_answer in (*self.earlier, self.on_answer):
+            if on_answer is not None:
+                on_answer(answer)
         self.stop_waiting()
 
     def stop_waiting(self) -> None:
@@ -127,6 +131,7 @@ class Outbox:
             delivery = self._waiting[receipt.write] = Delivery(receipt, until)
         else:
             delivery.until = until
+            delivery.earlier += (delivery.on_answer,)
         self._begin()
         return delivery
 
