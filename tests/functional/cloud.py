@@ -96,14 +96,18 @@ class Part:
 class Cloud:
     """A coordinator and a host on loopback, and curl as the client."""
 
-    def __init__(self, folder: str | Path, *, store: Path | None = None) -> None:
-        """:param store: where catalog and blobs lie, if not in `folder`."""
+    def __init__(
+        self, folder: str | Path, *, store: Path | None = None, catalog: str | None = None
+    ) -> None:
+        """:param store: where catalog and blobs lie, if not in `folder`. :param catalog: the
+        address of its database, if it has one."""
         self.home = Path(folder).absolute()
         self.home.mkdir(parents=True, exist_ok=True)
         port, host_port = free_ports(2)
         self.coordinator = Part(self.home, "coordinator", port, "Listening on")
         self.host = Part(self.home, "host", host_port, "has accepted this host")
-        self.coordinator.options = ["--allow-private"]
+        self.catalog_options = [] if catalog is None else [f"--catalog={catalog}"]
+        self.coordinator.options = ["--allow-private", *self.catalog_options]
         self.host.options = ["--target-size=2G"]
         #: beside the usual, of commands and services
         self.environment: dict[str, str] = {}
@@ -122,7 +126,7 @@ class Cloud:
         return f"{self.scheme}://127.0.0.1:{self.coordinator.port}"
 
     def make_account(self) -> None:
-        made = self.pigpen("coordinator", str(self.coordinator.folder), f"--make-account={LOGIN}")
+        made = self.operate(f"--make-account={LOGIN}")
         assert made.returncode == 0, made.stderr
         self.key = made.stdout.decode().strip()
 
@@ -159,6 +163,11 @@ class Cloud:
             timeout=SECONDS,
             check=False,
         )
+
+    def operate(self, *task: str) -> subprocess.CompletedProcess[bytes]:
+        """What an operator does at the coordinator, whether it runs or not."""
+        folder = str(self.coordinator.folder)
+        return self.pigpen("coordinator", folder, *self.catalog_options, *task)
 
     def curl_command(self, key: str, *arguments: str) -> list[str]:
         return [

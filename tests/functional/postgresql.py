@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psycopg
 
+from tests.functional.observing import until
+
 #: durable as it would be for users; small, and quick to begin
 SETTINGS = (
     "listen_addresses=",
@@ -64,9 +66,16 @@ class Server:
             os.kill(pid, signal.SIGKILL)
 
     def recover(self) -> None:
-        """Start after `kill`, whose processes may still be on their way out."""
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
-        self.start()
+        """Start after `kill`, once its processes have left their shared memory."""
+
+        def started() -> bool:
+            try:
+                self.start()
+            except subprocess.CalledProcessError:
+                return False
+            return True
+
+        until(started, "PostgreSQL after a kill")
 
     def address(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={self.folder}"

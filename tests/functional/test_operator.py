@@ -12,13 +12,16 @@ from tests.functional.processes import run
 
 
 class OperatorTests(SynchronousTestCase):
+    def make_cloud(self) -> Cloud:
+        return Cloud(self.mktemp())
+
     def setUp(self) -> None:
-        self.cloud = Cloud(self.mktemp())
+        self.cloud = self.make_cloud()
         self.addCleanup(self.cloud.stop)
         self.cloud.start()
 
     def operate(self, *task: str) -> str:
-        done = self.cloud.pigpen("coordinator", str(self.cloud.coordinator.folder), *task)
+        done = self.cloud.operate(*task)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         return done.stdout.decode().strip()
 
@@ -47,7 +50,7 @@ class OperatorTests(SynchronousTestCase):
         for one in busy:
             said, errors = one.communicate(timeout=60)
             self.assertEqual(said.decode(), "201\n" * 60, errors)
-        done = self.cloud.pigpen("coordinator", str(self.cloud.coordinator.folder), "--port=1")
+        done = self.cloud.operate("--port=1")
         self.assertIn(b"another coordinator uses it", done.stderr)
         self.assertEqual(self.cloud.coordinator.stop(), 0)
         self.assertNotIn("busy", self.cloud.coordinator.log())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 
+from tests.functional.cloud import LOGIN, Cloud
+from tests.functional.postgresql import programs, shared_server
 from tests.functional.processes import run
 from tests.functional.webdav import (
     Face,
@@ -78,6 +80,19 @@ class DigestTests(LitmusCase):
     def test_litmus(self) -> None:
         super().test_litmus()
         assert self.schemes() == {b"Digest"}, self.schemes()
+
+
+class PostgresqlTests(LitmusCase):
+    """The coordinator's face, its catalog at a PostgreSQL server."""
+
+    if programs() is None:
+        skip = "PostgreSQL is not installed"
+
+    def make_face(self) -> Face:
+        cloud = Cloud(self.folder / "cloud", catalog=shared_server().make_database())
+        self.addCleanup(cloud.stop)
+        cloud.start()
+        return Face(f"{cloud.url}/dav/", (LOGIN, cloud.key))
 
 
 class SidecarTests(LitmusCase):

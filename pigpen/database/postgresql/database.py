@@ -48,7 +48,7 @@ _WRITE = "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"
 
 
 class OutcomeUnknown(Unavailable):
-    """The server went away while it committed, and cannot be asked."""
+    """The {noun} went away in the middle of a change: look whether it was done."""
 
 
 class PostgresqlDatabase(Database):
@@ -97,7 +97,7 @@ class PostgresqlDatabase(Database):
     ) -> Deferred[T]:
         assert not kwargs
         if self._lease is not None and self._lease.is_lost:
-            raise LeaseLost(reason="another coordinator has taken over; stop this one")
+            raise LeaseLost
         lane = min(self._lanes, key=lambda lane: (lane.running, lane.waiting))
         return lane.call(rule, args)
 
@@ -136,7 +136,7 @@ class PostgresqlDatabase(Database):
             reason = str(error).strip().partition("\n")[0]
             raise ConfigError(path=self.name, reason=f"it cannot be used: {reason}") from None
         except Unreachable as error:
-            raise ConfigError(path=self.name, reason=error.message) from None
+            raise ConfigError(path=self.name, reason=error.why) from None
 
     async def _take(self, lease: Lease) -> None:
         """:raises ConfigError: another process holds it, and lives."""
@@ -204,6 +204,9 @@ class PostgresqlDatabase(Database):
                 link.rollback()
                 if not (is_met(error) or is_lost(error)):
                     return
+            except Unreachable:
+                call.error = Unavailable(reason=f"the {self.noun} cannot be reached")
+                return
             except Exception as error:  # noqa: BLE001  # handed to the caller, whole
                 call.error = error
                 return
@@ -217,7 +220,10 @@ class PostgresqlDatabase(Database):
             self._tried(partial(self._write_once, take, calls))
         except psycopg.Error as error:
             self._failed(take, calls, error, self.error_of(error))
-        except Unavailable as error:
+        except Unreachable as error:
+            told = Unavailable(reason=f"the {self.noun} cannot be reached")
+            self._failed(take, calls, error, told)
+        except (LeaseLost, OutcomeUnknown) as error:
             self._failed(take, calls, error, error)
 
     def _write_once(self, take: Take, calls: list[Call]) -> None:
@@ -275,7 +281,7 @@ class PostgresqlDatabase(Database):
     def _was_done(self, error: psycopg.Error) -> bool:
         """Whether a COMMIT that lost its connection happened. :raises OutcomeUnknown: who knows."""
         lease = self._lease
-        unknown = OutcomeUnknown(reason=f"the {self.noun} went away; look whether it was done")
+        unknown = OutcomeUnknown(noun=self.noun)
         if lease is None:
             raise unknown from error
 
@@ -292,7 +298,7 @@ class PostgresqlDatabase(Database):
         if self._lease is not None and not self._lease.is_lost:
             try:
                 self._alone(self._lease.give_back)
-            except (psycopg.Error, Unavailable) as error:
+            except (psycopg.Error, Unreachable, LeaseLost) as error:
                 self.log.info(
                     "the lease of {name} ends by itself: {error}", name=self.name, error=error
                 )

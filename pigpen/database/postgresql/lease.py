@@ -25,7 +25,7 @@ FREE: Final = 0
 
 
 class LeaseLost(Unavailable):
-    """Another coordinator has taken over."""
+    """Another coordinator has taken the catalog over."""
 
 
 class Lease:
@@ -67,7 +67,7 @@ class Lease:
         )
         if not kept:
             self.is_lost = True
-            raise LeaseLost(reason="another coordinator has taken over; stop this one")
+            raise LeaseLost
 
     def is_done(self, tx: Transaction) -> bool:
         """Whether the transaction that renewed it last has been committed.

@@ -13,7 +13,7 @@ from psycopg.types.numeric import Int8Dumper, IntLoader
 
 from pigpen.database.postgresql.dialect import translate
 from pigpen.database.transaction import Row, Transaction, Value
-from pigpen.errors import Unavailable
+from pigpen.errors import BadRequest
 
 #: seconds until a server that does not answer is given up; libpq asks idle connections too
 CONNECT_SECONDS: Final = 10
@@ -23,7 +23,7 @@ PREPARED: Final = 512
 #: rows that `PostgresqlTransaction.each` asks for at a time
 FETCH: Final = 250
 
-_SETTINGS: Final = f"-c statement_timeout={STATEMENT_SECONDS * 1000}"
+_SETTINGS: Final = f"SET statement_timeout = {STATEMENT_SECONDS * 1000}"
 
 
 class _BoolDumper(Int8Dumper):
@@ -33,8 +33,12 @@ class _BoolDumper(Int8Dumper):
         return b"1" if obj else b"0"
 
 
-class Unreachable(Unavailable):
-    """No connection to the server can be made."""
+class Unreachable(Exception):
+    """No connection can be made. ``why``: for whoever runs the service; it tells of the server."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class Link:
@@ -94,7 +98,13 @@ class Link:
 
     def execute(self, sql: str, values: Sequence[Value] = ()) -> psycopg.Cursor[Row]:
         assert self._connection is not None, "a transaction has begun"
-        cursor = self._connection.execute(translate(sql).encode(), values)
+        try:
+            cursor = self._connection.execute(translate(sql).encode(), values)
+        except psycopg.DataError as error:
+            if error.sqlstate is not None:
+                raise
+            # the driver sent nothing: PostgreSQL's texts have no NUL
+            raise BadRequest(reason="a text has a character that cannot be stored") from None
         if cursor.description is None:
             self.changes += max(cursor.rowcount, 0)
         return cursor
@@ -131,7 +141,7 @@ class Link:
         try:
             self._connection = self._connected()
         except psycopg.Error as error:
-            raise Unreachable(reason=str(error).strip().partition("\n")[0]) from None
+            raise Unreachable(str(error).strip().partition("\n")[0]) from None
 
     def _connected(self) -> psycopg.Connection[Row]:
         connection: psycopg.Connection[Row] = psycopg.connect(
@@ -143,10 +153,10 @@ class Link:
             keepalives_interval=CONNECT_SECONDS,
             keepalives_count=3,
             tcp_user_timeout=STATEMENT_SECONDS * 2000,
-            options=_SETTINGS,
             application_name="pigpen",
             client_encoding="utf-8",
         )
+        connection.execute(_SETTINGS.encode())
         connection.prepared_max = PREPARED
         adapters = connection.adapters
         adapters.register_dumper(int, Int8Dumper)
