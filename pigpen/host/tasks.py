@@ -62,10 +62,6 @@ class Tasks:
             return
         self.log.failure("work that nobody waited for failed", failure=result)
 
-    def cancel(self) -> None:
-        for work in list(self._running):
-            work.cancel()
-
     async def settled(self) -> None:
         """Return when nothing is in flight."""
         while self._running or self._held:
