@@ -16,7 +16,7 @@ from pigpen.http.body import Body, BytesBody, StreamBody
 from pigpen.http.fields import format_digest
 from pigpen.http.message import Headers, Response
 from pigpen.http.ranges import parse_range
-from pigpen.web.sender import Sender
+from tests.sender_kit import Asked, FakeSender
 
 KEY = "pp_test"
 COORDINATOR = "http://coordinator:2573"
@@ -38,7 +38,7 @@ class FakeObject:
     etag: str
 
 
-class FakeCloud:
+class FakeCloud(FakeSender):
     """`log` has a line for each request: who, method, path without ids."""
 
     def __init__(self) -> None:
@@ -74,30 +74,14 @@ class FakeCloud:
         self.objects[key] = FakeObject(data, etag)
         return etag
 
-    async def close(self) -> None:
-        return None
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Headers | None = None,
-        body: Body | None = None,
-        pin: str | None = None,
-        repeatable: bool = False,
-    ) -> Response:
-        headers = Headers() if headers is None else headers
-        body = BytesBody() if body is None else body
-        parts = urlsplit(url)
+    async def answer(self, asked: Asked) -> Response:
+        method, headers, body = asked.method, asked.headers, asked.body
+        parts = urlsplit(asked.url)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         host = parts.hostname or ""
-        try:
-            if host == "coordinator":
-                return await self._coordinator(method, parts.path, query, headers, body)
-            return await self._host(host, method, parts.path, headers, body)
-        finally:
-            await body.aclose()
+        if host == "coordinator":
+            return await self._coordinator(method, parts.path, query, headers, body)
+        return await self._host(host, method, parts.path, headers, body)
 
     # -- coordinator ------------------------------------------------------------------------------
 
@@ -108,7 +92,7 @@ class FakeCloud:
         if "coordinator" in self.down:
             raise ConnectFailed(peer="coordinator", reason="refused")
         if headers.get("Authorization") != f"Bearer {KEY}":
-            return _problem(401, "unauthorized", "A valid access key is needed.")
+            return problem(401, "unauthorized", "A valid access key is needed.")
         if path == "/account":
             return json_answer(200, wire.Account("me", 5, 0, 1, 1, []))
         if self.coordinator_says:
@@ -129,7 +113,7 @@ class FakeCloud:
             fields["Content-Length"] = str(length)
             return Response(answer.status, fields) if answer.status == 200 else answer
         if method == "DELETE":
-            return Response(204) if self.objects.pop(key, None) else _problem(404, "not-found", "")
+            return Response(204) if self.objects.pop(key, None) else problem(404, "not-found", "")
         raise AssertionError(f"{method} {path}")
 
     async def _put(self, key: str, query: dict[str, str], headers: Headers, body: Body) -> Response:
@@ -145,9 +129,9 @@ class FakeCloud:
             return answer
         if "write" in query:
             if write not in self.writes or self.writes[write].state != "open":
-                return _problem(404, "not-found", "no such write")
+                return problem(404, "not-found", "no such write")
             if "h1" in self.down:
-                return _problem(503, "no-host", "the host is gone")
+                return problem(503, "no-host", "the host is gone")
         self.writes.setdefault(write, FakeWrite(key, length))
         if self._loses("offer"):
             raise ConnectionLost(peer="coordinator", phase="waiting for the answer")
@@ -168,10 +152,10 @@ class FakeCloud:
     def _write(self, method: str, name: str) -> Response:
         write = self.writes.get(name)
         if write is None:
-            return _problem(404, "not-found", "no such write")
+            return problem(404, "not-found", "no such write")
         if method == "DELETE":
             if write.state == "committed":
-                return _problem(409, "conflict", "it is stored")
+                return problem(409, "conflict", "it is stored")
             write.state = "abandoned"
             return Response(204)
         if self.refusal is not None:
@@ -195,9 +179,9 @@ class FakeCloud:
     def _get(self, key: str, headers: Headers) -> Response:
         found = self.objects.get(key)
         if found is None:
-            return _problem(404, "not-found", "There is nothing under this key.")
+            return problem(404, "not-found", "There is nothing under this key.")
         if headers.get("If-Match", found.etag) != found.etag:
-            return _problem(412, "precondition", "it changed")
+            return problem(412, "precondition", "it changed")
         sha256 = hashlib.sha256(found.data)
         if len(found.data) <= wire.INLINE_BYTES:
             fields = Headers({"ETag": found.etag, "Repr-Digest": format_digest(sha256.digest())})
@@ -243,7 +227,7 @@ class FakeCloud:
                 del write.data[0 if self.forgets else limit :]
                 raise ConnectionLost(peer=host, phase="sending the body")
         if write.length is not None and len(write.data) != write.length:
-            return _problem(400, "short-body", "too short")
+            return problem(400, "short-body", "too short")
         if self.late:
             return Response(202)
         answer = self._commit(name, write, bytes(write.data))
@@ -280,7 +264,3 @@ async def _sent(data: bytes, limit: int | None):  # type: ignore[no-untyped-def]
 
 def problem(status: int, code: str, message: str = "no") -> Response:
     return json_answer(status, wire.Problem(code, message))
-
-
-_problem = problem
-_is_sender: type[Sender] = FakeCloud

@@ -19,6 +19,7 @@ from pigpen.http.body import Body, BytesBody, PushBody, read_all
 from pigpen.http.key import Key
 from pigpen.http.message import Caller, Headers, Request, Response
 from pigpen.testing.env import SimEnv
+from tests.sender_kit import Asked, FakeSender
 
 MIB = 1024 * 1024
 CONTROL = "c" * 64
@@ -33,7 +34,7 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-class FakeCoordinator:
+class FakeCoordinator(FakeSender):
     """The client that a host is given, and the coordinator behind it."""
 
     def __init__(self) -> None:
@@ -54,20 +55,11 @@ class FakeCoordinator:
         self.heartbeat_seconds: float = 10
         self.tokens: list[str] = []
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Headers | None = None,
-        body: Body | None = None,
-        pin: str | None = None,
-        repeatable: bool = False,
-    ) -> Response:
-        path = url.removeprefix("http://coordinator:2573")
-        self.calls.append(f"{method} {path}")
-        self.tokens.append((headers or Headers()).get("Authorization", ""))
-        data = await read_all(body or BytesBody(), 10 * MIB)
+    async def answer(self, asked: Asked) -> Response:
+        path = asked.url.removeprefix("http://coordinator:2573")
+        self.calls.append(f"{asked.method} {path}")
+        self.tokens.append(asked.headers.get("Authorization", ""))
+        data = await asked.data()
         if self.down:
             raise ConnectFailed(peer="the coordinator", reason="it is down")
         if self.mute:

@@ -14,6 +14,7 @@ from pigpen.http.key import Key
 from pigpen.http.message import Headers, Response
 from pigpen.testing.env import SimEnv
 from tests.client_kit import COORDINATOR, KEY, FakeCloud
+from tests.sender_kit import Asked, FakeSender
 
 END = b'{"end":true,"next":null}\n'
 
@@ -29,27 +30,15 @@ def cut(data: bytes) -> Body:
     return StreamBody(chunks(), len(data) + 1)
 
 
-class Canned:
+class Canned(FakeSender):
     """Answers with what it was given, and keeps what it was asked."""
 
     def __init__(self, *answers: Response) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, str, Headers]] = []
 
-    async def close(self) -> None:
-        return None
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Headers | None = None,
-        body: Body | None = None,
-        pin: str | None = None,
-        repeatable: bool = False,
-    ) -> Response:
-        self.asked.append((method, url, headers or Headers()))
+    async def answer(self, asked: Asked) -> Response:
+        self.asked.append((asked.method, asked.url, asked.headers))
         return self.answers.pop(0)
 
 

@@ -17,8 +17,9 @@ from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.secrets import ClusterSecret
 from pigpen.errors import ConnectFailed, NoAnswer, TimedOut
 from pigpen.http import wire
-from pigpen.http.body import Body, BytesBody, read_all
+from pigpen.http.body import BytesBody
 from pigpen.http.message import Headers, Response
+from tests.sender_kit import Asked, FakeSender
 
 
 def make_host(host_id: int, **facts: object) -> Host:
@@ -49,24 +50,14 @@ class Sent:
         self.answered.callback(Response(200, body=BytesBody(wire.encode(answers))))
 
 
-class FakeClient:
+class FakeClient(FakeSender):
     """Records requests; the test answers them."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Headers | None = None,
-        body: Body | None = None,
-        pin: str | None = None,
-        repeatable: bool = False,
-    ) -> Response:
-        assert headers is not None and body is not None
-        sent = Sent(url, headers, await read_all(body, 10_000_000))
+    async def answer(self, asked: Asked) -> Response:
+        sent = Sent(asked.url, asked.headers, await asked.data())
         self.sent.append(sent)
         return await sent.answered
 

@@ -11,17 +11,19 @@ from pigpen.http.message import Response
 from pigpen.http.wire import Target
 from pigpen.testing.env import SimEnv
 from pigpen.web.give_up import GIVE_UP_SECONDS, give_up
+from tests.sender_kit import Asked, FakeSender
 
 
-class Hosts:
+class Hosts(FakeSender):
     """Answers by the name of the host: a status, not at all, or never."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.stopped = 0
 
-    async def request(self, method: str, url: str, **options: object) -> Response:
-        self.asked.append(f"{method} {url} {options['pin']}")
+    async def answer(self, asked: Asked) -> Response:
+        url = asked.url
+        self.asked.append(f"{asked.method} {url} {asked.pin}")
         if "gone" in url:
             raise ConnectFailed(peer=url, reason="refused")
         if "silent" in url:
