@@ -102,36 +102,31 @@ class LifeTests(SynchronousTestCase):
         self.solo.start()
         self.assertEqual(run("pigpen get a/two").stdout, BIG[::-1])
 
-    def when_under_way(self) -> None:
-        """Until most of the upload's first megabyte is at the host."""
+    def upload(self) -> subprocess.Popen[bytes]:
+        """`put` of a pipe, of whose first megabyte most is at the host."""
+        upload = subprocess.Popen(
+            ["pigpen", "put", "film"], env=self.solo.environment,
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.addCleanup(upload.kill)
+        assert upload.stdin is not None
+        upload.stdin.write(BIG[:1_000_000])
+        upload.stdin.flush()
         incoming = self.solo.pool / "host" / "incoming"
         until(
             lambda: any(one.stat().st_size > 500_000 for one in incoming.iterdir()),
             "the first bytes at the host",
         )
+        return upload
 
     def test_killed_in_upload(self) -> None:
         """kill -9 of the cloud in mid-upload: the old version stays, a new try works."""
         run = self.run_
         run("pigpen put film", b"old" * 5000)
-        upload = subprocess.Popen(
-            ["pigpen", "put", "film"], env=self.solo.environment,
-            stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        assert upload.stdin is not None
-        assert upload.stderr is not None
-        self.addCleanup(upload.stderr.close)
-        upload.stdin.write(BIG[:1_000_000])
-        upload.stdin.flush()
-        self.when_under_way()
-        self.solo.kill()
-        try:
-            upload.stdin.write(BIG[1_000_000:])
-            upload.stdin.close()
-        except BrokenPipeError:
-            pass
-        self.assertIn(upload.wait(90), (1, 3))
-        error = upload.stderr.read()
+        with self.upload() as upload:
+            self.solo.kill()
+            _, error = upload.communicate(BIG[1_000_000:], timeout=90)
+        self.assertIn(upload.returncode, (1, 3))
         self.assertEqual(error.count(b"\n"), 1, error)
         self.assertTrue(error.startswith(b"pigpen: "), error)
         self.solo.start()
@@ -141,21 +136,11 @@ class LifeTests(SynchronousTestCase):
 
     def test_host_restarts_in_upload(self) -> None:
         """The cloud is killed and comes back while a pipe is being stored: it goes through."""
-        upload = subprocess.Popen(
-            ["pigpen", "put", "film"], env=self.solo.environment,
-            stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        assert upload.stdin is not None
-        assert upload.stderr is not None
-        self.addCleanup(upload.stderr.close)
-        upload.stdin.write(BIG[:1_000_000])
-        upload.stdin.flush()
-        self.when_under_way()
-        self.solo.kill()
-        self.solo.start()
-        upload.stdin.write(BIG[1_000_000:])
-        upload.stdin.close()
-        self.assertEqual(upload.wait(90), 0, upload.stderr.read())
+        with self.upload() as upload:
+            self.solo.kill()
+            self.solo.start()
+            _, error = upload.communicate(BIG[1_000_000:], timeout=90)
+        self.assertEqual(upload.returncode, 0, error)
         self.assertEqual(self.run_("pigpen get film").stdout, BIG)
 
 
