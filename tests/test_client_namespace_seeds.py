@@ -18,7 +18,7 @@ from pigpen.http.message import Response
 from pigpen.http.namespace import When, WriteMeta
 from pigpen.testing import quiet_burial
 from tests.cloud_kit import COORDINATOR, MIB, Answer
-from tests.test_cloud_seeds import Chaos, Register
+from tests.test_cloud_seeds import Chaos, Register, survive
 
 WHEN = When(loose=True)
 SEEDS = 8
@@ -69,16 +69,7 @@ class SeedTests(SynchronousTestCase):
 
     def test_seeds(self) -> None:
         """Nothing acknowledged is lost, nothing torn is read, no refusal is made up."""
-        totals = {"201": 0, "unknown": 0, "read": 0}
-        for seed in range(SEEDS):
-            chaos = RemoteChaos(seed)
-            try:
-                chaos.cloud.run(chaos.run(), max_seconds=3000)
-                chaos.cloud.close()
-            except Exception as error:
-                raise AssertionError(f"seed {seed}, {chaos.faults}: {error}") from error
-            for name, count in chaos.counts.items():
-                totals[name] += count
+        totals = survive(RemoteChaos, SEEDS)
         self.assertGreater(totals["201"], 60)
         self.assertGreater(totals["unknown"], 0)
         self.assertGreater(totals["read"], 50)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -35,7 +36,7 @@ class FaultCase(SynchronousTestCase):
         return cloud.ask("GET", "/account").json(wire.Account)
 
     def kill_everywhere(
-        self, begin: Callable[[Cloud], Deferred[int]], kill: Callable[[Cloud], None]
+        self, write: Callable[[Cloud], Coroutine[Any, Any, int]], kill: Callable[[Cloud], None]
     ) -> list[str]:
         """Write NEW over OLD, kill something after 0, STRIDE, 2 STRIDE... events.
 
@@ -45,7 +46,7 @@ class FaultCase(SynchronousTestCase):
         steps = 0
         while True:
             cloud = self.make_cloud()
-            writing = begin(cloud)
+            writing = Deferred.fromCoroutine(write(cloud))
             statuses: list[int] = []
             writing.addCallbacks(statuses.append, lambda failure: failure.trap(NoAnswer))
             with cloud.world.watching():
@@ -100,16 +101,12 @@ class CoordinatorKilledTests(FaultCase):
 
     def test_json_form(self) -> None:
         """The coordinator dies anywhere in an upload: no version is lost, cut or doubled."""
-        ends = self.kill_everywhere(
-            lambda cloud: Deferred.fromCoroutine(json_put(cloud)), self.restart
-        )
+        ends = self.kill_everywhere(json_put, self.restart)
         self.assertLessEqual({"unknown", "committed"}, set(ends))
 
     def test_streamed_form(self) -> None:
         """Nor where the bytes pass through it."""
-        ends = self.kill_everywhere(
-            lambda cloud: Deferred.fromCoroutine(streamed_put(cloud)), self.restart
-        )
+        ends = self.kill_everywhere(streamed_put, self.restart)
         self.assertLessEqual({"unknown", "committed"}, set(ends))
 
 
@@ -120,16 +117,12 @@ class HostKilledTests(FaultCase):
 
     def test_json_form(self) -> None:
         """A host dies anywhere in an upload and comes back: the same."""
-        ends = self.kill_everywhere(
-            lambda cloud: Deferred.fromCoroutine(json_put(cloud)), self.restart
-        )
+        ends = self.kill_everywhere(json_put, self.restart)
         self.assertLessEqual({"unknown", "committed"}, set(ends))
 
     def test_streamed_form(self) -> None:
         """The coordinator knows how it ended: never open after its answer."""
-        ends = self.kill_everywhere(
-            lambda cloud: Deferred.fromCoroutine(streamed_put(cloud)), self.restart
-        )
+        ends = self.kill_everywhere(streamed_put, self.restart)
         self.assertLessEqual({"committed", "abandoned"}, set(ends))
         self.assertNotIn("open", ends)
 

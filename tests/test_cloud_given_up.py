@@ -9,7 +9,6 @@ import base64
 from collections.abc import AsyncGenerator, Callable
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.client import commands
 from pigpen.client.inputs import PipeInput
@@ -24,8 +23,8 @@ from pigpen.http.key import Key
 from pigpen.http.message import Caller, Headers, Request
 from pigpen.http.namespace import When, WriteMeta
 from tests.cloud_kit import COORDINATOR, Cloud
+from tests.test_cloud_faults import OLD, FaultCase
 
-OLD = b"old" * 3000
 #: over what a host holds in memory, so that there is a part
 NEW = bytes(range(250)) * 4000
 X = Key(("x",))
@@ -77,14 +76,7 @@ async def by_face(cloud: Cloud) -> None:
 WAYS = (by_gateway, by_command, by_api, by_face)
 
 
-class GivenUpTests(SynchronousTestCase):
-    def make_cloud(self) -> Cloud:
-        cloud = Cloud()
-        self.addCleanup(cloud.close)
-        cloud.start_host("h1")
-        self.assertEqual(cloud.put("x", OLD).status, 201)
-        return cloud
-
+class GivenUpTests(FaultCase):
     def attempt(self, begin: Callable[[Cloud], object], steps: int, fault: str) -> bool:
         """:return: whether the write was over before it was given up."""
         why = (begin.__name__, steps, fault)

@@ -8,6 +8,7 @@ repeats exactly.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -204,22 +205,27 @@ class Chaos:
             assert found or not register.acknowledged, f"{key}: not readable after all"
 
 
+def survive(kind: type[Chaos], seeds: int) -> Counter[str]:
+    """Run so many worlds. :return: their counts. :raises AssertionError: names seed and faults."""
+    totals: Counter[str] = Counter()
+    for seed in range(seeds):
+        chaos = kind(seed)
+        try:
+            chaos.cloud.run(chaos.run(), max_seconds=3000)
+            chaos.cloud.close()
+        except Exception as error:
+            raise AssertionError(f"seed {seed}, {chaos.faults}: {error}") from error
+        totals.update(chaos.counts)
+    return totals
+
+
 class SeedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.enterContext(quiet_burial())
 
     def test_seeds(self) -> None:
         """Nothing acknowledged is lost, nothing wrong is read, nothing is left over."""
-        totals = {"201": 0, "unknown": 0, "read": 0}
-        for seed in range(12):
-            chaos = Chaos(seed)
-            try:
-                chaos.cloud.run(chaos.run(), max_seconds=3000)
-                chaos.cloud.close()
-            except Exception as error:
-                raise AssertionError(f"seed {seed}, {chaos.faults}: {error}") from error
-            for name, count in chaos.counts.items():
-                totals[name] += count
+        totals = survive(Chaos, 12)
         self.assertGreater(totals["201"], 50)
         self.assertGreater(totals["unknown"], 5)
         self.assertGreater(totals["read"], 50)
