@@ -17,6 +17,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.catalog.postgresql import PostgresqlCatalog
+from pigpen.database.postgresql.database import WRITE
 from pigpen.database.postgresql.lease import LEASE_SECONDS, RENEW_SECONDS, LeaseLost
 from pigpen.database.postgresql.link import Link
 from pigpen.database.schema import read_schema
@@ -256,11 +257,14 @@ class LossTests(PostgresqlCase):
         self.catalog = self.open()
 
     def cut(self, when: str) -> None:
-        link = CutLink(self.address, self.catalog._writer._begin)
+        self.catalog._changes.link.drop()
+        self.catalog._changes.link = self.cut_link(when)
+
+    def cut_link(self, when: str) -> CutLink:
+        link = CutLink(self.address, WRITE)
         self.addCleanup(link.drop)
         link.cut = when
-        self.catalog._writer.drop()
-        self.catalog._writer = link
+        return link
 
     def test_cut_before_the_commit(self) -> None:
         """It did not happen, so it is done again."""
@@ -283,9 +287,7 @@ class LossTests(PostgresqlCase):
     def test_an_operator_is_told(self) -> None:
         """A task beside a coordinator has no lease to ask: it says that it may have been done."""
         beside = self.open(beside=True)
-        link = CutLink(self.address, beside._writer._begin)
-        self.addCleanup(link.drop)
-        link.cut, beside._writer = "after", link
+        beside._changes.link = self.cut_link("after")
         failure = self.failureResultOf(beside.write(add, "a"), Unavailable)
         self.assertIn("whether it was done", str(failure.value))
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from pigpen.coordinator.catalog.postgresql import PostgresqlCatalog
-from pigpen.database.postgresql.database import _WRITE
+from pigpen.database.postgresql.database import WRITE
 from pigpen.database.postgresql.link import Link, PostgresqlTransaction
 from pigpen.database.postgresql.setup import Setup
 from pigpen.database.schema import read_schema
@@ -34,7 +34,7 @@ _links: list[Link] = []
 def _link() -> Link:
     """One for all: each test is one transaction, which is rolled back."""
     if not _links:
-        link = Link(shared_server().make_database(), _WRITE)
+        link = Link(shared_server().make_database(), WRITE)
         link.begin()
         schema = read_schema(PostgresqlCatalog.package)
         Setup("test", schema, "coordinator", PostgresqlCatalog.log).prepare(

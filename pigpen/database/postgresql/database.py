@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from pigpen.database.batches import Call, Take
 from pigpen.database.database import READ_BATCH, READ_SECONDS, WRITE_SECONDS, Database
 from pigpen.database.postgresql.address import without_password
+from pigpen.database.postgresql.changes import TRIES, Changes, OutcomeUnknown
 from pigpen.database.postgresql.lease import LEASE_SECONDS, RENEW_SECONDS, Lease, LeaseLost
 from pigpen.database.postgresql.link import (
     Link,
@@ -40,15 +41,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS: Final = 4
-#: of one transaction, the first included (CLD-101)
-TRIES: Final = 5
 
-_READ = "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"
-_WRITE = "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"
-
-
-class OutcomeUnknown(Unavailable):
-    """The {noun} went away in the middle of a change: look whether it was done."""
+READ: Final = "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"
+WRITE: Final = "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"
 
 
 class PostgresqlDatabase(Database):
@@ -59,13 +54,11 @@ class PostgresqlDatabase(Database):
     def __init__(self, env: Env, address: str) -> None:
         super().__init__(env)
         self.name = without_password(address)
-        self._writer = Link(address, _WRITE)
-        self._readers = [Link(address, _READ) for _ in range(READERS)]
+        self._changes = Changes(Link(address, WRITE), self._transaction, self.noun)
+        self._readers = [Link(address, READ) for _ in range(READERS)]
         self._lanes = [
             self._lane(partial(self._read_batch, link), READ_BATCH) for link in self._readers
         ]
-        #: None: another process may have it
-        self._lease: Lease | None = None
         self._renewal: IDelayedCall | None = None
         self._closing = False
 
@@ -96,7 +89,7 @@ class PostgresqlDatabase(Database):
         self, rule: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[T]:
         assert not kwargs
-        if self._lease is not None and self._lease.is_lost:
+        if self._changes.is_over:
             raise LeaseLost
         lane = min(self._lanes, key=lambda lane: (lane.running, lane.waiting))
         return lane.call(rule, args)
@@ -111,7 +104,7 @@ class PostgresqlDatabase(Database):
     def drop(self) -> None:
         """Close at once, as the death of the process would. Not in a thread."""
         self._stop_renewing()
-        for link in (self._writer, *self._readers):
+        for link in (self._changes.link, *self._readers):
             link.drop()
 
     # -- opening ----------------------------------------------------------------------------------
@@ -124,14 +117,14 @@ class PostgresqlDatabase(Database):
             return
         lease = Lease(self.user, self._env.random.randbytes(16).hex())
         await self._take(lease)
-        self._lease = lease
+        self._changes.lease = lease
         await self._in_thread(setup.migrate)
         self._renew_later()
 
     async def _in_thread(self, rule: Callable[[Transaction], T]) -> T:
         """A transaction of its own. :raises ConfigError: it fails."""
         try:
-            return await self._env.in_thread(self._alone, rule)
+            return await self._env.in_thread(self._changes.run, rule)
         except psycopg.Error as error:
             reason = str(error).strip().partition("\n")[0]
             raise ConfigError(path=self.name, reason=f"it cannot be used: {reason}") from None
@@ -143,8 +136,9 @@ class PostgresqlDatabase(Database):
         first = await self._in_thread(lease.take)
         if first is None:
             return
-        self.log.info("waiting until the {user} that had {name} is gone", user=self.user,
-                      name=self.name)  # fmt: skip
+        self.log.info(
+            "waiting until the {user} that had {name} is gone", user=self.user, name=self.name
+        )
         for _ in range(LEASE_SECONDS):
             await sleep(self._env, 1)
             row: Row | None = await self._in_thread(lease.take)
@@ -171,7 +165,7 @@ class PostgresqlDatabase(Database):
         _ = maybeDeferred(self.write, _nothing).addBoth(self._renewed)
 
     def _renewed(self, _: object) -> None:
-        if self._lease is not None and not self._lease.is_lost and not self._closing:
+        if not self._changes.is_over and not self._closing:
             self._renew_later()
 
     def _stop_renewing(self) -> None:
@@ -217,7 +211,7 @@ class PostgresqlDatabase(Database):
     def _write_batch(self, take: Take) -> None:
         calls: list[Call] = []
         try:
-            self._tried(partial(self._write_once, take, calls))
+            self._changes.run(partial(self._write_all, take, calls))
         except psycopg.Error as error:
             self._failed(take, calls, error, self.error_of(error))
         except Unreachable as error:
@@ -226,82 +220,26 @@ class PostgresqlDatabase(Database):
         except (LeaseLost, OutcomeUnknown) as error:
             self._failed(take, calls, error, error)
 
-    def _write_once(self, take: Take, calls: list[Call]) -> None:
-        transaction = self._begin()
-        run_changes(self._writer, transaction, self._taken(take, calls, WRITE_SECONDS))
-        self._commit()
+    def _write_all(self, take: Take, calls: list[Call], transaction: Transaction) -> None:
+        run_changes(self._changes.link, transaction, self._taken(take, calls, WRITE_SECONDS))
 
     def _failed(self, take: Take, calls: list[Call], error: Exception, told: PigpenError) -> None:
         if not calls and (call := take()) is not None:
             calls.append(call)
         self._refuse(calls, error, told)
 
-    # -- transactions of the writer, in a thread --------------------------------------------------
-
-    def _alone(self, rule: Callable[[Transaction], T]) -> T:
-        def run() -> T:
-            result = rule(self._begin())
-            self._commit()
-            return result
-
-        return self._tried(run)
-
-    def _tried(self, attempt: Callable[[], T]) -> T:
-        """Try a transaction until it neither meets another one nor loses its connection.
-
-        :raises psycopg.Error: of the last attempt: nothing changed.
-        """
-        for number in range(TRIES):
-            try:
-                return attempt()
-            except psycopg.Error as error:
-                if number == TRIES - 1 or not (is_met(error) or is_lost(error)):
-                    raise
-            finally:
-                self._writer.rollback()
-        raise AssertionError("the last attempt returns or raises")
-
-    def _begin(self) -> Transaction:
-        self._writer.begin()
-        transaction = self._transaction(self._writer)
-        if self._lease is not None:
-            self._lease.renew(transaction)
-        return transaction
-
-    def _commit(self) -> None:
-        try:
-            self._writer.commit()
-        except psycopg.Error as error:
-            if not is_lost(error):
-                raise  # it did not happen
-            self._writer.drop()
-            if not self._was_done(error):
-                raise
-
-    def _was_done(self, error: psycopg.Error) -> bool:
-        """Whether a COMMIT that lost its connection happened. :raises OutcomeUnknown: who knows."""
-        lease = self._lease
-        unknown = OutcomeUnknown(noun=self.noun)
-        if lease is None:
-            raise unknown from error
-
-        def ask() -> bool:
-            self._writer.begin()
-            return lease.is_done(self._transaction(self._writer))
-
-        try:
-            return self._tried(ask)
-        except (psycopg.Error, Unreachable):
-            raise unknown from error
+    # -- leaving ----------------------------------------------------------------------------------
 
     def _leave(self) -> None:
-        if self._lease is not None and not self._lease.is_lost:
-            try:
-                self._alone(self._lease.give_back)
-            except (psycopg.Error, Unreachable, LeaseLost) as error:
-                self.log.info(
-                    "the lease of {name} ends by itself: {error}", name=self.name, error=error
-                )
+        lease = self._changes.lease
+        if lease is None or lease.is_lost:
+            return
+        try:
+            self._changes.run(lease.give_back)
+        except (psycopg.Error, Unreachable, LeaseLost, OutcomeUnknown) as error:
+            self.log.info(
+                "the lease of {name} ends by itself: {error}", name=self.name, error=error
+            )
 
     @classmethod
     def error_of(cls, error: psycopg.Error) -> PigpenError:
