@@ -1,4 +1,4 @@
-"""Changes: transactions that change something, over one connection, tried again where they can be."""
+"""Changes: the transactions of one connection that change something, and when to try them again."""
 
 from __future__ import annotations
 
