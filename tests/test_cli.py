@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen import cli, command_options
 from pigpen.client.console import complain, hide_key
 from pigpen.errors import BadKey, ConfigError, NotFound, OutcomeUnknown
+from tests.home_kit import HomeCase
 
 #: typed, today's spelling
 SPELLINGS = [
@@ -34,12 +35,7 @@ SPELLINGS = [
 ]  # fmt: skip
 
 
-class CommandLineCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.home = self.mktemp()
-        os.mkdir(self.home)
-        self.patch(os, "environ", {"PIGPEN_HOME": self.home, "HOME": self.home})
-
+class CommandLineCase(HomeCase):
     def parse(self, line: str) -> tuple[str, Any]:
         found = command_options.CommandOptions()
         found.parseOptions(command_options.translated(line.split()))
@@ -124,10 +120,7 @@ class WrongTests(CommandLineCase):
             ("hots: {}", "did you mean 'host'?"),
             ("just words", "names and values"),
         ]:
-            path = os.path.join(self.home, "p.yaml")
-            with open(path, "w") as file:
-                file.write(text)
-            os.chmod(path, 0o600)
+            path = self.write("p.yaml", text)
             said = self.wrong(f"host x --config={path}")
             self.assertIn(part, said, text)
             self.assertIn(path, said)
@@ -139,15 +132,12 @@ class WrongTests(CommandLineCase):
 
     def test_user_file(self) -> None:
         """A mistake in ~/.pigpen: said before anything is asked of the network."""
-        path = os.path.join(self.home, ".pigpen")
         for text, part in [
             ("acesskey: x", "did you mean 'accesskey'?"),
             ("coordinator: http://localhost", "no access key"),
             ("accesskey: [x", "line"),
         ]:
-            with open(path, "w") as file:
-                file.write(text)
-            os.chmod(path, 0o600)
+            path = self.write(".pigpen", text)
             error = self.assertRaises(ConfigError, cli._who, self.parse("ls")[1])
             self.assertIn(part, error.message)
             self.assertIn(path, error.message)
@@ -231,10 +221,7 @@ class StartTests(CommandLineCase):
 
 class ExposedKeyTests(CommandLineCase):
     def warnings(self, line: str, user: str = "") -> list[str]:
-        path = os.path.join(self.home, ".pigpen")
-        with open(path, "w") as file:
-            file.write(user)
-        os.chmod(path, 0o600)
+        self.write(".pigpen", user)
         stderr = io.StringIO()
         self.patch(sys, "stderr", stderr)
         cli._who(self.parse(line)[1])
@@ -264,13 +251,6 @@ class ExposedKeyTests(CommandLineCase):
 
 
 class LayersOfConfigTests(CommandLineCase):
-    def write(self, name: str, text: str) -> str:
-        path = os.path.join(self.home, name)
-        with open(path, "w") as file:
-            file.write(text)
-        os.chmod(path, 0o600)
-        return path
-
     def test_order(self) -> None:
         """The command line wins over the file, the file over ~/.pigpen."""
         self.write(".pigpen", "accesskey: user\ncoordinator: http://user:1\n")

@@ -19,13 +19,12 @@ from pigpen import services, solo, tap
 from pigpen.config import UserConfig
 from pigpen.errors import ConfigError, NotFound
 from pigpen.testing.env import SimEnv
+from tests.home_kit import HomeCase
 
 
-class TapTests(SynchronousTestCase):
+class TapTests(HomeCase):
     def setUp(self) -> None:
-        home = self.mktemp()
-        os.mkdir(home)
-        self.patch(os, "environ", {"PIGPEN_HOME": home, "HOME": home})
+        super().setUp()
         self.env = SimEnv()
         self.fatal: list[Exception] = []
         self.said: list[str] = []
@@ -135,19 +134,10 @@ class FakeReactor(Clock):
         self.triggers.append(trigger)
 
 
-class ResourceTests(SynchronousTestCase):
+class ResourceTests(HomeCase):
     def setUp(self) -> None:
-        self.home = self.mktemp()
-        os.mkdir(self.home)
-        self.patch(os, "environ", {"PIGPEN_HOME": self.home})
+        super().setUp()
         self.reactor = FakeReactor()
-
-    def write(self, name: str, text: str) -> str:
-        path = os.path.join(self.home, name)
-        with open(path, "w") as file:
-            file.write(text)
-        os.chmod(path, 0o600)
-        return path
 
     def test_of_user(self) -> None:
         """A program mounts its user's cloud in one line."""
