@@ -218,6 +218,24 @@ class OutsideTests(SynchronousTestCase):
         self.report(found)
 
 
+class ClockTests(SynchronousTestCase):
+    def test_tests(self) -> None:
+        """No test sleeps, or judges by the clock: what is waited for can be seen."""
+        found = []
+        for path in sorted((ROOT / "tests").rglob("*.py")):
+            module = Module(path)
+            if module.name in {"tests.functional.observing", __name__}:
+                continue
+            names = ((name.partition(".")[0], line) for name, line in module.imports())
+            found += [f"{path}:{line}" for name, line in names if name == "time"]
+            found += [
+                f"{path}:{node.lineno}"
+                for node in ast.walk(module.tree)
+                if isinstance(node, ast.Constant) and node.value == "sleep"
+            ]
+        self.assertEqual(found, [])
+
+
 class SizeTests(SynchronousTestCase):
     report = LayerTests.report
 
