@@ -6,6 +6,7 @@ import errno
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.errors import ConfigError, Refused
@@ -72,6 +73,24 @@ class SessionTests(SynchronousTestCase):
         kit.advance(75)
         self.assertEqual(kit.host.status().epoch, 1)
         kit.env.run(kit.host.when_online())
+
+    def test_said_once(self) -> None:
+        """A coordinator that is away for an hour is two lines in the log, not hundreds: that it is
+        away, and that it is back."""
+        kit = Kit()
+        kit.coordinator.down = True
+        for first in ("not registered yet", "no heartbeat"):
+            with capturedLogs() as events:
+                if not kit.coordinator.calls:
+                    kit.env.run(kit.host.start())
+                kit.coordinator.down = True
+                kit.advance(3600)
+                kit.coordinator.down = False
+                kit.advance(75)
+            said = [formatEvent(event) for event in events]
+            self.assertEqual(len(said), 2, said)
+            self.assertIn(f"{first}: Cannot connect", said[0])
+            self.assertIn("is online", said[1])
 
     def test_refused(self) -> None:
         """A wrong access key is told to whoever waits; the host itself tries on."""

@@ -61,6 +61,8 @@ class Session:
         self.on_online: Callable[[], None] = lambda: None
         self._heartbeat_seconds: float = 10
         self._failures = 0
+        #: the last trouble with the coordinator that the log tells
+        self._said = ""
         self._timer: IDelayedCall | None = None
         self._beating = self._beat_again = False
         self._online = False
@@ -185,7 +187,7 @@ class Session:
         try:
             await self._open_session()
         except (NoAnswer, Unavailable) as error:
-            self.log.info("not registered yet: {reason}", reason=error.message)
+            self._say("not registered yet", error)
             self.life.failed()
         except PigpenError as error:
             self.log.error("this host is not accepted: {reason}", reason=error.message)
@@ -193,7 +195,14 @@ class Session:
                 self._wake(error)
             self.life.failed()
         else:
+            self._said = ""
             self.life.accepted()
+
+    def _say(self, what: str, error: PigpenError) -> None:
+        """Once, however often it is tried again."""
+        if self._said != what + error.message:
+            self._said = what + error.message
+            self.log.info("{what}: {reason}", what=what, reason=error.message)
 
     async def _open_session(self) -> None:
         value = self._registration()
@@ -251,9 +260,10 @@ class Session:
             else:
                 self.life.failed()
         except PigpenError as error:
-            self.log.info("no heartbeat: {reason}", reason=error.message)
+            self._say("no heartbeat", error)
             self.life.failed()
         else:
+            self._said = ""
             self.life.beat()
         finally:
             self._beating = False
