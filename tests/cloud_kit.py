@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -20,10 +20,15 @@ from pigpen.http import wire
 from pigpen.http.answers import json_answer
 from pigpen.http.body import Body, BytesBody, read_all
 from pigpen.http.fields import format_digest
+from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request, Response
+from pigpen.http.namespace import Namespace
 from pigpen.testing import SimEnv, World
 from pigpen.web.client import HttpClient
 from pigpen.web.server import HttpFactory
+
+if TYPE_CHECKING:
+    from pigpen.testing.namespace_contract import NamespaceContract
 
 T = TypeVar("T")
 
@@ -375,3 +380,13 @@ class FakeHost:
         headers = Headers({"Repr-Digest": format_digest(hashlib.sha256(data).digest())})
         stored = wire.Stored(answer.etag or "", answer.version or "", answer.status == 204)
         return json_answer(201, stored, headers)
+
+
+def namespace_of(case: NamespaceContract, cloud: Cloud) -> Namespace:
+    """The catalog as its user sees it through a face, with a host, for the contract's tests."""
+    case.at_end(cloud.close)
+    case.world, case.env = cloud.world, cloud.user
+    cloud.start_host("h1")
+    headers = Headers({"Authorization": f"Bearer {cloud.key}"})
+    request = Request("PROPFIND", Key((), True), headers=headers)
+    return cloud.run(cloud.coordinator.admission.admit(request)).namespace

@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pigpen.http.key import Key
-from pigpen.http.message import Headers, Request
-from pigpen.http.namespace import Namespace
 from pigpen.testing.namespace_contract import namespace_contract
-from tests.cloud_kit import Cloud
-
-if TYPE_CHECKING:
-    from pigpen.testing.namespace_contract import NamespaceContract
+from tests.cloud_kit import Cloud, namespace_of
 
 
-def make(case: NamespaceContract) -> Namespace:
-    cloud = Cloud()
-    case.at_end(cloud.close)
-    case.world, case.env = cloud.world, cloud.user
-    cloud.start_host("h1")
-    headers = Headers({"Authorization": f"Bearer {cloud.key}"})
-    request = Request("PROPFIND", Key((), True), headers=headers)
-    return cloud.run(cloud.coordinator.admission.admit(request)).namespace
-
-
-class CatalogNamespaceTests(namespace_contract(make)):
+class CatalogNamespaceTests(namespace_contract(lambda case: namespace_of(case, Cloud()))):
     """One user's view of the catalog."""

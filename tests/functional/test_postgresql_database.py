@@ -22,8 +22,9 @@ from pigpen.database.postgresql.lease import LEASE_SECONDS, RENEW_SECONDS, Lease
 from pigpen.database.postgresql.link import Link
 from pigpen.database.schema import read_schema
 from pigpen.database.transaction import Transaction
-from pigpen.errors import BadRequest, ConfigError, Conflict, NotFound, Unavailable
+from pigpen.errors import BadRequest, ConfigError, Unavailable
 from tests.catalog_kit import InlineEnv
+from tests.database_kit import CommitContract, ConcurrencyContract, DatabaseCase, add, names
 from tests.functional.observing import until
 from tests.functional.postgresql import Server, programs, shared_server
 from tests.functional.solo import ROOT
@@ -36,30 +37,7 @@ NEXT_SCHEMA = {
 }
 
 
-def add(tx: Transaction, name: str) -> str:
-    tx.run("INSERT INTO leases (name, holder, expires) VALUES (?, '', 0)", f"x{name}")
-    return name
-
-
-def add_and_refuse(tx: Transaction, name: str) -> None:
-    add(tx, name)
-    raise Conflict(reason="no")
-
-
-def refuse(_: Transaction, __: str) -> None:
-    raise Conflict(reason="no")
-
-
-def names(tx: Transaction) -> list[str]:
-    rows = tx.all("SELECT name FROM leases WHERE name LIKE 'x%' ORDER BY name")
-    return [row[0][1:] for row in rows]
-
-
-def wrong(tx: Transaction) -> None:
-    tx.one("SELECT nothing FROM nowhere")
-
-
-class PostgresqlCase(SynchronousTestCase):
+class PostgresqlCase(SynchronousTestCase, DatabaseCase):
     """A test with an empty database."""
 
     if programs() is None:
@@ -83,12 +61,6 @@ class PostgresqlCase(SynchronousTestCase):
         self.env.clock.pump([1] * 2 * LEASE_SECONDS)
         return str(self.failureResultOf(opening, ConfigError).value)
 
-    def names(self, catalog: PostgresqlCatalog) -> list[str]:
-        done = catalog.read(names)
-        if self.env.held is not None:
-            self.env.run_threads()
-        return self.successResultOf(done)
-
     def other(self) -> psycopg.Connection[Any]:
         """Somebody else at the same database."""
         connection = psycopg.connect(self.address, autocommit=True)
@@ -96,67 +68,21 @@ class PostgresqlCase(SynchronousTestCase):
         return connection
 
 
-class CommitTests(PostgresqlCase):
+class OpenCase(PostgresqlCase):
+    """Has an open catalog."""
+
     def setUp(self) -> None:
         super().setUp()
         self.catalog = self.open()
 
-    def test_write_then_read(self) -> None:
-        """What was written is read."""
-        self.assertEqual(self.successResultOf(self.catalog.write(add, "a")), "a")
-        self.assertEqual(self.names(self.catalog), ["a"])
 
-    def test_waiting_changes_share_a_commit(self) -> None:
-        """However many wait, they cost one commit; each gets its own result."""
-        self.env.held = []
-        before = self.env.hops
-        waiting = [self.catalog.write(add, str(n)) for n in range(100)]
-        self.env.run_threads()
-        self.assertEqual([self.successResultOf(d) for d in waiting], [str(n) for n in range(100)])
-        self.assertEqual(self.env.hops, before + 1)
+class ConcurrencyTests(ConcurrencyContract, OpenCase):
+    """Rules of many clients in the same commit."""
 
-    def test_a_refusal_undoes_only_its_own(self) -> None:
-        """Refused changes and a wrong statement beside others: those stay, all of these goes."""
-        self.env.held = []
-        good = self.catalog.write(add, "a")
-        early = self.catalog.write(refuse, "b")
-        late = self.catalog.write(add_and_refuse, "c")
-        twice = self.catalog.write(add, "a")
-        last = self.catalog.write(add, "d")
-        self.env.run_threads()
-        self.successResultOf(good)
-        self.failureResultOf(early, Conflict)
-        self.failureResultOf(late, Conflict)
-        self.failureResultOf(twice, psycopg.errors.UniqueViolation)
-        self.successResultOf(last)
-        self.assertEqual(self.names(self.catalog), ["a", "d"])
 
-    def test_a_wrong_statement_is_alone(self) -> None:
-        """The first of a batch is a broken rule of ours: the others' changes are made."""
-        self.env.held = []
-        waiting = [self.catalog.write(rule, *args) for rule, args in
-                   ((add, ("a",)), (wrong, ()), (add, ("b",)))]  # fmt: skip
-        self.env.run_threads()
-        self.failureResultOf(waiting[1], psycopg.errors.UndefinedTable)
-        self.assertEqual(self.names(self.catalog), ["a", "b"])
-
-    def test_one_read_fails_alone(self) -> None:
-        """A miss and a broken query beside hits."""
-
-        def miss(tx: Transaction) -> None:
-            raise NotFound
-
-        self.env.held = []
-        missed, broken, hit = (self.catalog.read(rule) for rule in (miss, wrong, names))
-        self.env.run_threads()
-        self.failureResultOf(missed, NotFound)
-        self.failureResultOf(broken, psycopg.errors.UndefinedTable)
-        self.assertEqual(self.successResultOf(hit), [])
-
-    def test_reads_cannot_write(self) -> None:
-        """A rule that changes something through `read` is found out."""
-        self.failureResultOf(self.catalog.read(add, "a"), Unavailable)
-        self.assertEqual(self.names(self.catalog), [])
+class CommitTests(CommitContract, OpenCase):
+    twice = psycopg.errors.UniqueViolation
+    missing = psycopg.errors.UndefinedTable
 
     def test_rows_one_by_one(self) -> None:
         """A listing that is left in the middle does not disturb those after it in its batch."""
@@ -195,12 +121,11 @@ class CommitTests(PostgresqlCase):
         self.assertEqual(len(self.env.clock.getDelayedCalls()), 1)
 
 
-class ConflictTests(PostgresqlCase):
+class ConflictTests(OpenCase):
     """Somebody else changes the same rows in the same moment (40001)."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.catalog = self.open()
         self.successResultOf(self.catalog.write(add, "a"))
         self.runs = 0
 
@@ -226,7 +151,7 @@ class ConflictTests(PostgresqlCase):
             self.successResultOf(done)
         self.assertEqual(self.successResultOf(counted), 3)
         self.assertEqual(self.runs, 3)
-        self.assertEqual(self.names(self.catalog), ["a", "b", "c"])
+        self.assertEqual(self.names(), ["a", "b", "c"])
 
     def test_not_for_ever(self) -> None:
         """Five times, then 503, and nothing of it has happened (CLD-101)."""
@@ -251,11 +176,7 @@ class CutLink(Link):
         super().commit()
 
 
-class LossTests(PostgresqlCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.catalog = self.open()
-
+class LossTests(OpenCase):
     def cut(self, when: str) -> None:
         self.catalog._changes.link.drop()
         self.catalog._changes.link = self.cut_link(when)
@@ -270,7 +191,7 @@ class LossTests(PostgresqlCase):
         """It did not happen, so it is done again."""
         self.cut("before")
         self.successResultOf(self.catalog.write(add, "a"))
-        self.assertEqual(self.names(self.catalog), ["a"])
+        self.assertEqual(self.names(), ["a"])
 
     def test_cut_after_the_commit(self) -> None:
         """It happened, so it is not done again."""
@@ -281,7 +202,7 @@ class LossTests(PostgresqlCase):
             runs.append(add(tx, f"{len(runs)}"))
 
         self.successResultOf(self.catalog.write(count))
-        self.assertEqual(self.names(self.catalog), ["0"])
+        self.assertEqual(self.names(), ["0"])
         self.assertEqual(runs, ["0"])
 
     def test_an_operator_is_told(self) -> None:
@@ -294,14 +215,14 @@ class LossTests(PostgresqlCase):
     def test_ended_by_the_server(self) -> None:
         """An administrator ends all connections (57P01): nobody notices."""
         self.successResultOf(self.catalog.write(add, "a"))
-        self.assertEqual(self.names(self.catalog), ["a"])
+        self.assertEqual(self.names(), ["a"])
         self.other().execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        self.assertEqual(self.names(self.catalog), ["a"])
+        self.assertEqual(self.names(), ["a"])
         self.successResultOf(self.catalog.write(add, "b"))
-        self.assertEqual(self.names(self.catalog), ["a", "b"])
+        self.assertEqual(self.names(), ["a", "b"])
 
     def test_ended_in_a_change(self) -> None:
         """In the middle of a batch: all of it is done once."""
@@ -321,7 +242,7 @@ class LossTests(PostgresqlCase):
         self.env.run_threads()
         for done in waiting:
             self.successResultOf(done)
-        self.assertEqual(self.names(self.catalog), ["a", "b", "c"])
+        self.assertEqual(self.names(), ["a", "b", "c"])
 
 
 class LeaseTests(PostgresqlCase):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pigpen.http.key import Key
-from pigpen.http.message import Headers, Request
 from pigpen.http.namespace import Namespace
 from pigpen.testing.namespace_contract import namespace_contract
-from tests.cloud_kit import Cloud
+from tests.cloud_kit import Cloud, namespace_of
 from tests.functional.postgresql import programs, shared_server
 
 if TYPE_CHECKING:
@@ -16,13 +14,7 @@ if TYPE_CHECKING:
 
 
 def make(case: NamespaceContract) -> Namespace:
-    cloud = Cloud(catalog=shared_server().make_database())
-    case.at_end(cloud.close)
-    case.world, case.env = cloud.world, cloud.user
-    cloud.start_host("h1")
-    headers = Headers({"Authorization": f"Bearer {cloud.key}"})
-    request = Request("PROPFIND", Key((), True), headers=headers)
-    return cloud.run(cloud.coordinator.admission.admit(request)).namespace
+    return namespace_of(case, Cloud(catalog=shared_server().make_database()))
 
 
 class PostgresqlNamespaceTests(namespace_contract(make)):
