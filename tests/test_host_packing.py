@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.env import Space
 from pigpen.errors import NotExpected
-from pigpen.host.expectations import Expectations, Live
-from pigpen.host.packing import ANSWERED, Record, pack, unpack
+from pigpen.host.expectations import IDLE, Expectations
+from pigpen.host.live import Live
+from pigpen.host.packing import ANSWERED, Reads, Record, pack, served_until, unpack
 from pigpen.host.space import Room
 from pigpen.http.wire import Expectation, WriteState
 from tests.host_kit import id_of
@@ -24,25 +23,41 @@ FULL = Expectation(
 )  # fmt: skip
 
 
+def committed(etag: str) -> WriteState:
+    return WriteState("committed", 201, etag)
+
+
 class PackingTests(SynchronousTestCase):
     def test_round_trip(self) -> None:
         """All that is known comes back."""
         for record in (
-            Record(1.25, 2.5, None, None, None, FULL),
-            Record(1.25, 2.5, 1024, None, None, PUT),
-            Record(1, 2, None, 0, WriteState("refused", 507, None, "quota"), PUT),
-            Record(1, 2, None, 5, WriteState("committed", 201, '"a"'), Expectation("", "PUT", "")),
-            Record(0, 2.5, None, 5, WriteState("committed", 201, f'"{id_of(1)[:32]}"'), ANSWERED),
-            Record(0, 2, None, None, WriteState("committed", 201, f'"{id_of(1)}"'), ANSWERED),
-            Record(0, 2, None, 9, WriteState("refused", 412, None, "condition"), ANSWERED),
+            Record(1.25, 2.5, None, None, None, None, FULL),
+            Record(1.25, 2.5, None, None, None, Reads(0, None, True), FULL),
+            Record(1.25, 2.5, None, None, None, Reads(6, 2**62, False), FULL),
+            Record(1.25, 2.5, 1024, None, None, None, PUT),
+            Record(1, 2, None, 0, WriteState("refused", 507, None, "quota"), None, PUT),
+            Record(1, 2, None, 5, committed('"a"'), None, Expectation("", "PUT", "")),
+            Record(0, 2.5, None, 5, committed(f'"{id_of(1)[:32]}"'), None, ANSWERED),
+            Record(0, 2, None, None, committed(f'"{id_of(1)}"'), None, ANSWERED),
+            Record(0, 2, None, 9, WriteState("refused", 412, None, "condition"), None, ANSWERED),
         ):
             self.assertEqual(unpack(pack(record)), record)
 
+    def test_served(self) -> None:
+        """It is known of packed ones whether anything but their end is to come."""
+        for reads, until in ((None, None), (Reads(2, 5, False), None), (Reads(2, 5, True), 2.5)):
+            record = Record(1.25, 2.5, None, None, None, reads, FULL)
+            self.assertEqual(served_until(pack(record)), until)
+        self.assertIsNone(served_until(pack(Record(1.25, 2.5, 1024, None, None, None, PUT))))
+        for state in (committed('"a"'), committed(f'"{id_of(1)[:32]}"'), WriteState("refused")):
+            record = Record(1.25, 2.5, None, 5, state, None, ANSWERED)
+            self.assertEqual(served_until(pack(record)), 2.5)
+
     def test_size(self) -> None:
-        """100,000 small PUTs that nobody has begun take some 20 MB, not 100."""
-        self.assertLess(sys.getsizeof(pack(Record(1.5, 2.5, 1024, None, None, PUT))), 180)
-        ended = WriteState("committed", 201, f'"{id_of(1)[:32]}"')
-        self.assertLess(sys.getsizeof(pack(Record(1.5, 2.5, None, 1024, ended, ANSWERED))), 72)
+        """A small PUT that nobody has begun takes 130 bytes, one that was answered 31."""
+        self.assertLess(len(pack(Record(1.5, 2.5, 1024, None, None, None, PUT))), 140)
+        ended = committed(f'"{id_of(1)[:32]}"')
+        self.assertLess(len(pack(Record(1.5, 2.5, None, 1024, ended, None, ANSWERED))), 36)
 
 
 class RestTests(SynchronousTestCase):
@@ -137,3 +152,118 @@ class RestTests(SynchronousTestCase):
         self.table.close()
         self.assertEqual((len(self.table), self.room.reserved), (0, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ReadsTests(SynchronousTestCase):
+    """GETs that were used and wait for more: as if they had stayed at hand."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.table = Expectations(self.clock, 2 * IDLE, 2 * IDLE)
+
+    def get(self, number: int, **fields: object) -> Expectation:
+        return Expectation(id_of(number), "GET", id_of(0), account="a", **fields)  # type: ignore[arg-type]
+
+    def find(self, number: int) -> Live:
+        return self.table.find(id_of(number), "192.0.2.1")
+
+    def use(self, number: int, sent: int = 5) -> None:
+        live = self.find(number)
+        self.table.begin_get(live)
+        self.table.take_bytes(live, 5)
+        self.table.end_get(live, 5, sent)
+
+    def crowd_out(self) -> None:
+        """So many others are used that the first are packed."""
+        for number in range(100, 100 + IDLE):
+            self.add_and_use(number)
+
+    def add_and_use(self, number: int) -> None:
+        self.table.add(self.get(number))
+        self.table.rest()
+        self.use(number)
+
+    def test_counts_stay(self) -> None:
+        """Requests and bytes that are left are the same afterwards."""
+        self.table.add(self.get(1, requests=3, max_bytes=17))
+        self.use(1)
+        before = self.find(1)
+        self.crowd_out()
+        live = self.find(1)
+        self.assertIsNot(live, before)
+        self.assertEqual((live.requests_left, live.bytes_left), (2, 12))
+        self.assertEqual((live.used, live.satisfied, live.running), (True, True, 0))
+        self.use(1)
+        self.use(1)
+        self.assertRaises(NotExpected, self.use, 1)
+
+    def test_few_are_at_hand(self) -> None:
+        """However many were used, only the last ones take the memory of objects."""
+        for number in range(1, 100):
+            self.add_and_use(number)
+        self.crowd_out()
+        self.assertEqual((len(self.table), self.table.awake), (99 + IDLE, IDLE))
+
+    def test_same_object_while_it_runs(self) -> None:
+        """A download under way counts in the one entry that there is."""
+        self.add_and_use(1)
+        live = self.find(1)
+        self.table.begin_get(live)
+        self.crowd_out()
+        self.assertIs(self.find(1), live)
+        self.table.end_get(live, 5, 5)
+        self.crowd_out_again()
+        self.assertIsNot(self.find(1), live)
+        self.assertEqual(self.find(1).requests_left, 1)
+
+    def crowd_out_again(self) -> None:
+        for number in range(100, 100 + IDLE):
+            self.use(number)
+        for number in range(2000, 2000 + IDLE // 2):
+            self.add_and_use(number)
+
+    def test_cut_and_packed(self) -> None:
+        """One that sent a part only still counts against its account, until its end."""
+        self.table.add(self.get(1, start=10, end=30))
+        self.use(1, sent=2)
+        self.crowd_out()
+        self.assertEqual(dict(self.table._accounts), {"a": 1})
+        self.clock.advance(29)
+        self.find(1)
+        self.clock.advance(2)
+        self.assertRaises(NotExpected, self.find, 1)
+        self.assertEqual(dict(self.table._accounts), {})
+
+    def test_ends_packed(self) -> None:
+        """At their end nothing is left of them, nor of what they were counted in."""
+        self.table.add(self.get(1))
+        self.use(1)
+        self.crowd_out()
+        for _ in range(130):
+            self.clock.advance(1)
+        self.assertEqual((len(self.table), dict(self.table._satisfied)), (0, {}))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_makes_room(self) -> None:
+        """A full table forgets the packed ones that were served, as all others."""
+        table = self.table = Expectations(self.clock, IDLE + 1, 2 * IDLE)
+        table.add(self.get(1))
+        self.use(1)
+        self.crowd_out()
+        self.assertEqual(len(table), IDLE + 1)
+        self.assertFalse(table.full(self.get(2)))
+        self.assertEqual(len(table), IDLE)
+        self.assertRaises(NotExpected, self.find, 1)
+        self.assertEqual(
+            (table.known(self.get(1)), table.known(self.get(1, requests=9))), (204, 409)
+        )
+
+    def test_repeated_ones_rest(self) -> None:
+        """Repetitions of a whole table leave it packed."""
+        for number in range(1, 50):
+            self.table.add(self.get(number))
+        self.table.rest()
+        for number in range(1, 50):
+            self.assertEqual(self.table.known(self.get(number)), 204)
+        self.table.rest()
+        self.assertEqual((len(self.table), self.table.awake), (49, 0))

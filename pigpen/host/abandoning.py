@@ -7,7 +7,7 @@ whether it counts.
 from __future__ import annotations
 
 from pigpen.errors import Conflict
-from pigpen.host.expectations import Live
+from pigpen.host.live import Live
 from pigpen.host.uploads import Upload, UploadTools
 from pigpen.http.message import Response
 from pigpen.http.wire import WriteState

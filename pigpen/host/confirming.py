@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from pigpen.errors import DiskFailed, PigpenError, Unavailable
 from pigpen.host.durable import Written
-from pigpen.host.expectations import Expectations, Live
+from pigpen.host.expectations import Expectations
+from pigpen.host.live import Live
 from pigpen.host.outbox import Delivery, Outbox
 from pigpen.http.answers import json_answer
 from pigpen.http.fields import format_digest

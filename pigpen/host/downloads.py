@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pigpen.errors import BadBlob, NotExpected, PreconditionFailed, RangeNotSatisfiable
 from pigpen.host.blob_head import BlobHead
-from pigpen.host.expectations import Expectations, Live
+from pigpen.host.expectations import Expectations
 from pigpen.host.files import OpenBlob, OpenFiles
+from pigpen.host.live import Live
 from pigpen.http.body import FileBody
 from pigpen.http.message import Request, Response
 from pigpen.http.representation import Selection, select

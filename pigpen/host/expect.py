@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pigpen.env import Env
 from pigpen.errors import BadBlob, BadRequest, InsufficientStorage, TooLarge, Unauthorized
 from pigpen.host import durable
-from pigpen.host.expectations import Expectations, Live
+from pigpen.host.expectations import Expectations
 from pigpen.host.files import OpenFiles
 from pigpen.host.folder import Folder
+from pigpen.host.live import Live
 from pigpen.host.parts import Parts
 from pigpen.host.space import STEP_BYTES, Room
 from pigpen.host.tasks import Tasks

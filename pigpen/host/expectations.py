@@ -8,88 +8,29 @@ nothing is expected.
 from __future__ import annotations
 
 import hashlib
-import heapq
-import ipaddress
-from collections import Counter
-from math import ceil
+from collections import Counter, deque
 from sys import intern
-from typing import Self
 
 import msgspec
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from pigpen.errors import Conflict, NotExpected
-from pigpen.host.packing import ANSWERED, Record, pack, unpack
-from pigpen.host.space import Reservation, Room
-from pigpen.http.wire import Expectation, WriteState
+from pigpen.host.due import Due
+from pigpen.host.live import Live
+from pigpen.host.packing import ANSWERED, pack, served_until, unpack
+from pigpen.host.rows import KEY_BYTES, Rows
+from pigpen.host.space import Room
+from pigpen.http.wire import Expectation
 
-#: requests a GET expectation allows if it does not say: HTTP pools retry
-GET_REQUESTS = 3
 #: `end`, if it is not given: this, and a second for so many bytes
 END_SECONDS = 60
 END_RATE = 64 * 1024
 MAX_END = 86_400
 #: after a 202 the client may ask how it ended
 ASK_SECONDS = 3600
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-_OPEN = WriteState("open")
-
-
-class Live:
-    """One expectation and what happened to it so far."""
-
-    __slots__ = ("bytes_left", "complete", "ends", "expectation", "key", "network",
-                 "requests_left", "reservation", "running", "satisfied", "spent", "start_by",
-                 "state", "used")  # fmt: skip
-
-    def __init__(self, key: bytes, expectation: Expectation, start_by: float, ends: float) -> None:
-        """:param expectation: as `_slim` makes it. :param start_by, ends: on the table's clock."""
-        self.key = key
-        self.expectation = expectation
-        self.start_by = start_by
-        self.ends = ends
-        self.network = _network(expectation.from_)
-        self.requests_left = expectation.requests or GET_REQUESTS
-        self.bytes_left = expectation.max_bytes
-        #: transfers under way
-        self.running = 0
-        #: whether a request was ever accepted
-        self.used = False
-        #: whether a whole answer was sent: then it no longer counts as live
-        self.satisfied = False
-        #: a PUT that was answered
-        self.spent = False
-        #: room set aside for a PUT of known length
-        self.reservation: Reservation | None = None
-        #: bytes of the blob, if it is complete here already
-        self.complete: int | None = None
-        self.state = _OPEN
-
-    @classmethod
-    def restored(cls, key: bytes, record: Record, room: Room | None) -> Self:
-        live = cls(key, record.expectation, record.start_by, record.ends)
-        live.complete = record.complete
-        if record.state is not None:
-            live.state = record.state
-            live.used = live.spent = live.satisfied = True
-        if record.reserved is not None and room is not None:
-            live.reservation = Reservation(room, record.reserved)
-        return live
-
-    def record(self) -> Record | None:
-        """All that is worth keeping; None if more than that has happened."""
-        if self.running or (self.used and not (self.spent and self.state is not _OPEN)):
-            return None
-        reserved = None if self.reservation is None else self.reservation.left
-        state = self.state if self.spent else None
-        return Record(self.start_by, self.ends, reserved, self.complete, state, self.expectation)
-
-    @property
-    def is_put(self) -> bool:
-        return self.expectation.method == "PUT"
+#: GETs that are at hand though nothing happens to them: what is asked for again and again should
+#: not be unpacked for each request
+IDLE = 500
 
 
 class Expectations:
@@ -103,27 +44,27 @@ class Expectations:
         self._room = room
         self._limit = limit
         self._account_limit = account_limit
-        #: those to which nothing happens now are packed
-        self._table: dict[bytes, Live | bytes] = {}
+        #: those at hand; what nothing happens to lies packed in `_rows`
+        self._live: dict[bytes, Live] = {}
+        self._rows = Rows()
         self._fresh: list[Live] = []
+        #: GETs in the order in which they came to rest
+        self._idle: deque[Live] = deque()
         #: over, but remembered until their end: what they were
         self._over: dict[bytes, int] = {}
         self._satisfied: dict[bytes, None] = {}
         self._accounts: Counter[str] = Counter()
-        #: what is looked at in a second, and these seconds as a heap
-        self._due_keys: dict[int, list[bytes]] = {}
-        self._due: list[int] = []
-        self._timer: IDelayedCall | None = None
+        self._due = Due(clock, self._look)
         #: refused requests, by kind
         self.violations: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._live) + len(self._rows)
 
     @property
     def awake(self) -> int:
-        """How many are not packed; takes its time."""
-        return sum(isinstance(live, Live) for live in self._table.values())
+        """How many are not packed."""
+        return len(self._live)
 
     # -- the coordinator announces -----------------------------------------------------------------
 
@@ -132,6 +73,7 @@ class Expectations:
         key = _key(expectation.uuid)
         live = self._awake(key)
         if live is not None:
+            self._fresh.append(live)
             same = live.expectation in (ANSWERED, _slim(expectation))
             return 204 if same else 409
         over = self._over.get(key)
@@ -157,11 +99,11 @@ class Expectations:
         start_by, ends = now + expectation.start, now + _end(expectation)
         # first: `from` may be refused
         live = Live(_key(expectation.uuid), _slim(expectation), start_by, ends)
-        self._table[live.key] = live
+        self._live[live.key] = live
         self._fresh.append(live)
         if expectation.account:
             self._accounts[expectation.account] += 1
-        self._watch(min(live.start_by, live.ends), live.key)
+        self._due.watch(min(live.start_by, live.ends), live.key)
         return live
 
     def get(self, uuid: str) -> Live | None:
@@ -174,14 +116,31 @@ class Expectations:
             self._rest(live)
 
     def _rest(self, live: Live) -> None:
-        record = live.record() if self._table.get(live.key) is live else None
+        record = live.record() if self._live.get(live.key) is live else None
         if record is not None:
-            self._table[live.key] = pack(record)
+            del self._live[live.key]
+            self._rows.add(live.key, pack(record))
+
+    def _doze(self, live: Live) -> None:
+        """A GET that may be used again: those that were longest at hand are packed."""
+        if live.idle or live.running:
+            return
+        live.idle = True
+        self._idle.append(live)
+        if len(self._idle) > IDLE:
+            oldest = self._idle.popleft()
+            oldest.idle = False
+            self._rest(oldest)
 
     def _awake(self, key: bytes) -> Live | None:
-        live = self._table.get(key)
-        if isinstance(live, bytes):
-            live = self._table[key] = Live.restored(key, unpack(live), self._room)
+        live = self._live.get(key)
+        if live is None:
+            data = self._rows.pop(key)
+            if data is None:
+                return None
+            live = self._live[key] = Live.restored(key, unpack(data), self._room)
+            if not live.is_put:
+                self._doze(live)
         return live
 
     def forget(self, live: Live) -> None:
@@ -198,7 +157,7 @@ class Expectations:
         now = self._clock.seconds()
         if now >= live.ends or (not live.used and now >= live.start_by):
             raise self.violation("late")
-        if live.network is not None and not _inside(address, live.network):
+        if not live.admits(address):
             raise self.violation("address")
         return live
 
@@ -231,12 +190,14 @@ class Expectations:
         live.running -= 1
         if sent >= asked:
             self._satisfy(live)
+        self._doze(live)
         self._drop_if_over(live)
 
     def give_back(self, live: Live) -> None:
         """A GET got no answer: it does not count."""
         live.running -= 1
         live.requests_left += 1
+        self._doze(live)
         self._drop_if_over(live)
 
     def begin_put(self, live: Live) -> None:
@@ -264,15 +225,16 @@ class Expectations:
     def extend(self, live: Live) -> None:
         """The client got 202 and may ask how it ended."""
         live.ends = max(live.ends, self._clock.seconds() + ASK_SECONDS)
-        self._watch(live.ends, live.key)  # at its first end it may have run, and is watched no more
+        self._due.watch(
+            live.ends, live.key
+        )  # at its first end it may have run, and is watched no more
 
     # -- expiry ------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Forget all; transfers that run give their room back themselves."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        for key in list(self._table):
+        self._due.close()
+        for key in [*self._live, *self._rows]:
             live = self._awake(key)
             if live is not None:
                 live.ends = 0
@@ -292,57 +254,40 @@ class Expectations:
             if self._accounts[account] <= 0:
                 del self._accounts[account]
 
-    def _watch(self, when: float, key: bytes) -> None:
-        # by the second, with one timer for all: look-ups judge by the exact time
-        second = ceil(when)
-        keys = self._due_keys.get(second)
-        if keys is not None:
-            keys.append(key)
-            return
-        self._due_keys[second] = [key]
-        heapq.heappush(self._due, second)
-        if self._timer is None or self._timer.getTime() > second + 1:
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-        if self._due:
-            seconds = max(1, ceil(self._due[0] - self._clock.seconds()))
-            self._timer = self._clock.callLater(seconds, self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
-        now = self._clock.seconds()
-        while self._due and self._due[0] <= now:
-            for key in self._due_keys.pop(heapq.heappop(self._due)):
-                self._look(key, now)
-        self._set_timer()
-
     def _look(self, key: bytes, now: float) -> None:
+        data = self._rows.get(key)
+        served = None if data is None else served_until(data)
+        if served is None:
+            self._look_closer(key, now)
+        elif now < served:
+            self._due.watch(served, key)
+        else:
+            self._rows.pop(key)
+            self._satisfied.pop(key, None)
+
+    def _look_closer(self, key: bytes, now: float) -> None:
         live = self._awake(key)
         if live is None:
             self._over.pop(key, None)
         elif now < live.ends and live.used:
-            self._watch(live.ends, key)
+            self._due.watch(live.ends, key)
             self._rest(live)
         else:
             live.ends = min(live.ends, now)
             self._drop_if_over(live)
 
     def _drop_if_over(self, live: Live) -> None:
-        if not live.running and self._clock.seconds() >= live.ends and live.key in self._table:
+        if not live.running and self._clock.seconds() >= live.ends and live.key in self._live:
             self._drop(live)
 
     def _remember(self, live: Live) -> None:
         """Keep no more than what tells a repetition from another one, until the end."""
         self._drop(live)
         self._over[live.key] = _fingerprint(live.expectation)
-        self._watch(live.ends, live.key)
+        self._due.watch(live.ends, live.key)
 
     def _drop(self, live: Live) -> None:
-        del self._table[live.key]
+        del self._live[live.key]
         self._satisfied.pop(live.key, None)
         if not live.satisfied:
             self._uncount(live)
@@ -355,8 +300,8 @@ class Expectations:
 
 
 def _key(uuid: str) -> bytes:
-    # nobody can try 2^119 of them; an object of 15 bytes takes 16 less than one of 16
-    return hashlib.sha256(uuid.encode()).digest()[:15]
+    # nobody can try 2^119 of them
+    return hashlib.sha256(uuid.encode()).digest()[:KEY_BYTES]
 
 
 def _slim(expectation: Expectation) -> Expectation:
@@ -376,16 +321,3 @@ def _end(expectation: Expectation) -> float:
     if expectation.range is not None:
         size = expectation.range[1] - expectation.range[0] + 1
     return min(MAX_END, expectation.start + END_SECONDS + size / END_RATE)
-
-
-def _network(text: str | None) -> Network | None:
-    return None if text is None else ipaddress.ip_network(text, strict=False)
-
-
-def _inside(address: str, network: Network) -> bool:
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found) in network

@@ -4,8 +4,9 @@ A coordinator may announce 100,000 transfers, and most of a host's memory would 
 objects they take a kilobyte each, packed a quarter of that.
 
 A record is a MessagePack array: times on the host's clock, bytes reserved, bytes complete, how a
-PUT ended, and the Expectation as a map from the place of a field to its value, defaults left out.
-That of a PUT that was committed, as nearly all are, is shorter: its end, its bytes, and its ETag.
+PUT ended, what is left of a GET that was used, and the Expectation as a map from the place of a
+field to its value, defaults left out. That of a PUT that was committed, as nearly all are, is
+shorter: its end, its bytes, and its ETag.
 """
 
 from __future__ import annotations
@@ -24,14 +25,23 @@ _IDS = frozenset(_FIELDS.index(name) for name in ("blob", "write", "digest"))
 _RANGE = _FIELDS.index("range")
 
 
+class Reads(NamedTuple):
+    """What is left of a GET that was used. ``satisfied``: a whole answer was sent."""
+
+    requests_left: int
+    bytes_left: int | None
+    satisfied: bool
+
+
 class Record(NamedTuple):
-    """What is kept. ``state``: None if it was never used."""
+    """What is kept. ``state``: of a PUT that was answered. ``reads``: of a GET that was used."""
 
     start_by: float
     ends: float
     reserved: int | None
     complete: int | None
     state: WriteState | None
+    reads: Reads | None
     expectation: Expectation
 
 
@@ -53,7 +63,7 @@ def pack(record: Record) -> bytes:
     for place, value in enumerate(msgspec.structs.astuple(record.expectation)):
         if value != _DEFAULTS[place]:
             fields[place] = bytes.fromhex(value) if place in _IDS else value
-    return _encode((*record[:4], state, fields))
+    return _encode((*record[:4], state, record.reads, fields))
 
 
 def _pack_committed(record: Record) -> bytes | None:
@@ -70,19 +80,31 @@ def unpack(data: bytes) -> Record:
     if data[0] == _SHORT:
         ends, complete, etag = _decode_short(data)
         state = WriteState("committed", 201, f'"{etag.hex()}"')
-        return Record(0, ends, None, complete, state, ANSWERED)
-    start_by, ends, reserved, complete, ended, fields = _decode(data)
+        return Record(0, ends, None, complete, state, None, ANSWERED)
+    start_by, ends, reserved, complete, ended, reads, fields = _decode(data)
     values: list[Any] = list(_DEFAULTS)
     for place, value in fields.items():
         values[place] = value.hex() if place in _IDS else value
     if values[_RANGE] is not None:
         values[_RANGE] = tuple(values[_RANGE])
     known = None if ended is None else WriteState(*ended)
-    return Record(start_by, ends, reserved, complete, known, Expectation(*values))
+    return Record(start_by, ends, reserved, complete, known, reads, Expectation(*values))
+
+
+def served_until(data: bytes) -> float | None:
+    """When one ends that has served, so that nothing but its end is to come: no room is reserved
+    for it and it does not count against its account. None: another one."""
+    if data[0] == _SHORT:
+        return _decode_short(data)[0]
+    _, ends, _, _, ended, reads, _ = _decode_times(data)
+    return ends if ended is not None or (reads is not None and reads.satisfied) else None
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_short = msgspec.msgpack.Decoder(tuple[float, int | None, bytes]).decode
 _decode = msgspec.msgpack.Decoder(
-    tuple[float, float, int | None, int | None, Any, dict[int, Any]]
+    tuple[float, float, int | None, int | None, Any, Reads | None, dict[int, Any]]
+).decode
+_decode_times = msgspec.msgpack.Decoder(
+    tuple[float, float, Any, Any, Any, Reads | None, msgspec.Raw]
 ).decode

@@ -13,7 +13,7 @@ from pigpen.errors import PigpenError
 from pigpen.host import durable
 from pigpen.host.batches import SmallBlob
 from pigpen.host.confirming import Confirmation
-from pigpen.host.expectations import Live
+from pigpen.host.live import Live
 from pigpen.host.uploads import OFFSET, Running, UploadTools, wanted_digest
 from pigpen.host.writer import START_BYTES
 from pigpen.http.body import BytesBody

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pigpen.errors import Conflict
 from pigpen.host.abandoning import abandon
 from pigpen.host.downloads import Downloads
-from pigpen.host.expectations import Live
+from pigpen.host.live import Live
 from pigpen.host.small_uploads import small_upload
 from pigpen.host.uploads import OFFSET, Upload, UploadTools, current_offset
 from pigpen.http.answers import check_method, json_answer

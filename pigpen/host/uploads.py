@@ -26,8 +26,9 @@ from pigpen.errors import (
 from pigpen.host import durable
 from pigpen.host.confirming import Confirmation, ConfirmTools
 from pigpen.host.durable import Written
-from pigpen.host.expectations import Expectations, Live
+from pigpen.host.expectations import Expectations
 from pigpen.host.folder import Folder
+from pigpen.host.live import Live
 from pigpen.host.parts import Parts
 from pigpen.host.patience import Patience
 from pigpen.host.space import STEP_BYTES, Reservation, Room
