@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 from twisted.internet.defer import Deferred
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.catalog.postgresql import PostgresqlCatalog
@@ -284,7 +284,10 @@ class LeaseTests(PostgresqlCase):
         self.failureResultOf(first.write(add, "a"), LeaseLost)
         self.assertRaises(LeaseLost, first.read, names)
         self.successResultOf(second.write(add, "b"))
-        self.env.clock.pump([RENEW_SECONDS] * 3)
+        with capturedLogs() as told:
+            self.env.clock.pump([RENEW_SECONDS] * 3)
+        said = [formatEvent(event) for event in told]
+        self.assertEqual(sum("stop this one" in line for line in said), 1, said)
         self.assertEqual(self.env.clock.getDelayedCalls(), [])
         self.assertEqual(self.names(second), ["b"])
 
@@ -333,10 +336,8 @@ class OpenTests(PostgresqlCase):
     def test_not_durable(self) -> None:
         """Settings that lose acknowledged changes in a power cut are told in the log (REL 4)."""
         self.address += "&options=-csynchronous_commit%3Doff"
-        told: list[Any] = []
-        globalLogPublisher.addObserver(told.append)
-        self.addCleanup(globalLogPublisher.removeObserver, told.append)
-        self.open()
+        with capturedLogs() as told:
+            self.open()
         settings = [event["setting"] for event in told if "setting" in event]
         self.assertEqual(settings, ["synchronous_commit"])
 

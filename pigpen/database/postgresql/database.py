@@ -165,7 +165,13 @@ class PostgresqlDatabase(Database):
         _ = maybeDeferred(self.write, _nothing).addBoth(self._renewed)
 
     def _renewed(self, _: object) -> None:
-        if not self._changes.is_over and not self._closing:
+        if self._changes.is_over:
+            self.log.critical(
+                "another {user} has taken {name} over; stop this one",
+                user=self.user,
+                name=self.name,
+            )
+        elif not self._closing:
             self._renew_later()
 
     def _stop_renewing(self) -> None:
