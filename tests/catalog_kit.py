@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.catalog import accounts, writes
 from pigpen.coordinator.catalog.accounts import Principal
-from pigpen.coordinator.catalog.database import SqliteCatalog
+from pigpen.coordinator.catalog.sqlite import SqliteCatalog
 from pigpen.database.schema import read_schema
 from pigpen.database.sqlite.migrations import migrate
 from pigpen.database.transaction import Transaction

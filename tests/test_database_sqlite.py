@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.catalog import accounts
-from pigpen.coordinator.catalog.database import SqliteCatalog
+from pigpen.coordinator.catalog.sqlite import SqliteCatalog
 from pigpen.database.batches import Batches
 from pigpen.database.schema import read_schema
 from pigpen.database.transaction import Transaction

@@ -20,7 +20,8 @@ from pigpen.coordinator.account_api import AccountApi
 from pigpen.coordinator.account_locks import AccountLocks
 from pigpen.coordinator.announcer import Announcer
 from pigpen.coordinator.catalog import host_rows, retention
-from pigpen.coordinator.catalog.database import Catalog, open_catalog
+from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.opening import open_catalog
 from pigpen.coordinator.catalog_namespace.admission import CatalogAdmission
 from pigpen.coordinator.catalog_namespace.tools import NamespaceTools
 from pigpen.coordinator.downloads import Downloads

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pigpen.coordinator.catalog import accounts
-from pigpen.coordinator.catalog.database import Catalog, open_catalog
+from pigpen.coordinator.catalog.database import Catalog
+from pigpen.coordinator.catalog.opening import open_catalog
 from pigpen.database.transaction import Transaction
 from pigpen.env import Env
 from pigpen.errors import ConfigError

@@ -20,7 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WRITER = """
 import sys
 from twisted.internet import defer, task
-from pigpen.coordinator.catalog.database import SqliteCatalog
+from pigpen.coordinator.catalog.sqlite import SqliteCatalog
 from pigpen.system import SystemEnv
 
 def add(tx, name):
@@ -42,7 +42,7 @@ task.react(lambda reactor: defer.Deferred.fromCoroutine(main(reactor)))
 SORTER = """
 import sys
 from twisted.internet import defer, task
-from pigpen.coordinator.catalog.database import SqliteCatalog
+from pigpen.coordinator.catalog.sqlite import SqliteCatalog
 from pigpen.system import SystemEnv
 
 def fill(tx):
