@@ -56,7 +56,6 @@ class SlowTests(SynchronousTestCase):
         self.addCleanup(self.server.kill)
         assert self.server.stdout is not None
         self.port = int(self.server.stdout.readline().split()[0])
-        self.before = descriptors(self.server.pid)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
@@ -98,6 +97,9 @@ class SlowTests(SynchronousTestCase):
         """800 clients that send their headers or bodies byte by byte, or do not read what they
         asked for: each is cut at its deadline, however it dribbles; the next one is served all the
         while, also with 1,100 connections, beyond the limit once some of them were cut (E1)."""
+        self.serves()
+        until_at_rest(self.server.pid)
+        before = descriptors(self.server.pid)
         put = b"PUT /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
         heads = self.many(300, b"GET /sink HTTP/1.1\r\nHost: a\r\nX: ")
         bodies = self.many(300, put)
@@ -106,7 +108,7 @@ class SlowTests(SynchronousTestCase):
         self.serves()
         until(partial(self.cut, {*heads, *bodies}, {*idle}), "all to be cut")
         # only who reads nothing is left: those have a longer time, and end with less than all
-        until(lambda: descriptors(self.server.pid) <= self.before, "the readers to be cut")
+        until(lambda: descriptors(self.server.pid) <= before, "the readers to be cut")
         for one in readers:
             one.settimeout(5)
             received = 0
