@@ -27,6 +27,8 @@ from pigpen.http.wire import Property as Property
 #: of one property's value (DAV-52); of all properties of a node, names too; and their number
 MAX_VALUE_BYTES: Final = 64 * 1024
 MAX_PROPERTY_BYTES: Final = 1024 * 1024
+#: of a property's namespace and name: an index of PostgreSQL takes 2,700 bytes of a row
+MAX_PROPERTY_NAME_BYTES: Final = 2000
 MAX_PROPERTIES: Final = 1000
 #: a lock's time: a client that dies leaves its lock for so long at most (DAV-43)
 MAX_LOCK_SECONDS: Final = 3600

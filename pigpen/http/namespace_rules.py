@@ -15,6 +15,7 @@ from pigpen.http.namespace import (
     MAX_OWNER_BYTES,
     MAX_PROPERTIES,
     MAX_PROPERTY_BYTES,
+    MAX_PROPERTY_NAME_BYTES,
     MAX_VALUE_BYTES,
 )
 
@@ -64,10 +65,14 @@ def grown_time(now: int, before: int | None, wished: int | None = None) -> tuple
     return modified, modified // 1000 == before // 1000
 
 
-def check_value(value: str) -> None:
-    """Of one property. :raises InsufficientStorage: over 64 KiB (DAV-52)."""
+def check_property(namespace: str, name: str, value: str) -> None:
+    """One that is set. :raises InsufficientStorage: its value is over 64 KiB (DAV-52), or its
+    namespace and name over 2,000 bytes."""
     if len(value.encode()) > MAX_VALUE_BYTES:
         raise InsufficientStorage(reason=f"a property has at most {MAX_VALUE_BYTES} bytes")
+    if len(f"{namespace}{name}".encode()) > MAX_PROPERTY_NAME_BYTES:
+        reason = f"namespace and name of a property have at most {MAX_PROPERTY_NAME_BYTES} bytes"
+        raise InsufficientStorage(reason=reason)
 
 
 def check_properties(number: int, size: int) -> None:

@@ -4,7 +4,14 @@
 from __future__ import annotations
 
 from pigpen.errors import InsufficientStorage
-from pigpen.http.namespace import MAX_PROPERTIES, MAX_VALUE_BYTES, Ability, Property, Want
+from pigpen.http.namespace import (
+    MAX_PROPERTIES,
+    MAX_PROPERTY_NAME_BYTES,
+    MAX_VALUE_BYTES,
+    Ability,
+    Property,
+    Want,
+)
 from pigpen.testing.namespace_case import NamespaceCase
 
 
@@ -71,6 +78,17 @@ class PropertyTests(NamespaceCase):
         many = [value(f"k{number}") for number in range(MAX_PROPERTIES)]
         self.refused(InsufficientStorage, self.patching("a", value("x", "new"), *many))
         self.assertEqual(self.properties("a"), before)
+
+    def test_long_name(self) -> None:
+        """Names lie in an index, which takes no long ones: 507, for namespace and name together."""
+        self.need(Ability.PROPERTIES)
+        self.write("a")
+        name = "é" * (MAX_PROPERTY_NAME_BYTES // 2 - 1)
+        self.run_now(self.patching("a", value(name)))
+        elsewhere = Property("nn:", name, f'<{name} xmlns="nn:"/>')
+        for longer in (value(f"{name}x"), elsewhere):
+            self.refused(InsufficientStorage, self.patching("a", longer))
+        self.assertEqual(list(self.properties("a")), [("n:", name)])
 
     def test_set_time(self) -> None:
         """Windows sets the times of files and folders after it has copied them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pigpen.coordinator.catalog.accounts import check_quota, count_change
 from pigpen.database.transaction import Transaction
 from pigpen.http.namespace import Changes, Property
-from pigpen.http.namespace_rules import check_properties, check_value
+from pigpen.http.namespace_rules import check_properties, check_property
 
 
 def read(tx: Transaction, node_id: int) -> list[Property]:
@@ -20,7 +20,7 @@ def read(tx: Transaction, node_id: int) -> list[Property]:
 def apply(tx: Transaction, account_id: int, node_id: int, changes: Changes) -> None:
     """Set and remove, in order, all or nothing. Removing what is not there is no error.
 
-    :raises InsufficientStorage: a value over 64 KiB, over 1,000 properties, or 1 MiB in all.
+    :raises InsufficientStorage: see `namespace_rules`.
     :raises QuotaExceeded: see `count`.
     """
     if not changes:
@@ -63,7 +63,7 @@ def count(tx: Transaction, account_id: int, size: int) -> None:
 
 
 def _set(tx: Transaction, node_id: int, namespace: str, name: str, value: str) -> None:
-    check_value(value)
+    check_property(namespace, name, value)
     tx.run(
         "INSERT INTO properties (node_id, namespace, name, value) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (node_id, namespace, name) DO UPDATE SET value = excluded.value",

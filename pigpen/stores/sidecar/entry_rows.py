@@ -8,7 +8,7 @@ import msgspec
 
 from pigpen.database.transaction import Row, Transaction, Value
 from pigpen.http.namespace import Changes, Property, Want
-from pigpen.http.namespace_rules import check_properties, check_value
+from pigpen.http.namespace_rules import check_properties, check_property
 from pigpen.stores.sidecar.names import end_of, parent_of
 
 
@@ -130,7 +130,7 @@ def touch(tx: Transaction, collection: str) -> None:
 def change_properties(tx: Transaction, name: str, changes: Changes) -> None:
     """Set and remove, in order, all or nothing. Removing what is not there is no error.
 
-    :raises InsufficientStorage: a value over 64 KiB, over 1,000 properties, or 1 MiB in all.
+    :raises InsufficientStorage: see `namespace_rules`.
     """
     for change in changes:
         if change.value is None:
@@ -141,7 +141,7 @@ def change_properties(tx: Transaction, name: str, changes: Changes) -> None:
                 change.name,
             )
         else:
-            check_value(change.value)
+            check_property(change.namespace, change.name, change.value)
             tx.run(_SET, name, change.namespace, change.name, change.value)
     sums = tx.one(
         "SELECT count(*), total(length(CAST(namespace || local_name || value AS BLOB)))"
