@@ -27,6 +27,7 @@ from pigpen.errors import ConnectFailed, TimedOut, Untrusted
 from pigpen.http.body import BytesBody, read_all
 from pigpen.testing import World
 from pigpen.web.client import HttpClient
+from pigpen.web.connections import ElsewhereAddress
 from tests.raw_server_kit import OK, RawServer
 
 AUTHORITY = trustme.CA(key_type=trustme.KeyType.ECDSA)
@@ -161,3 +162,51 @@ class TlsTests(SynchronousTestCase):
         self.listen(certificate("far").options())
         response = self.world.run(self.client.request("GET", "https://far/"))
         self.assertEqual(self.world.run(read_all(response.body, 1 << 30)), data)
+
+
+class PlaceTests(SynchronousTestCase):
+    """A client that may not talk to every machine."""
+
+    def setUp(self) -> None:
+        self.world = World(1)
+        self.near, self.far = self.world.node("near"), self.world.node("far")
+        self.server = RawServer()
+        self.server.answer = OK
+        self.port = self.world.run(self.far.server_endpoint("tcp:80").listen(self.server))
+        self.judged: list[str] = []
+
+    def tearDown(self) -> None:
+        self.world.run(self.port.stopListening())
+        self.world.settle(1)
+        self.world.assert_clean()
+
+    def ask(self, verdict: bool, size: int, url: str = "http://far/") -> int:
+        def may_reach(address: str) -> bool:
+            self.judged.append(address)
+            return verdict
+
+        async def asked() -> int:
+            client = HttpClient(self.near, may_reach=may_reach)
+            try:
+                response = await client.request("PUT", url, body=BytesBody(bytes(size)))
+                await read_all(response.body, 99)
+                return response.status
+            finally:
+                await client.close()
+
+        return self.world.run(asked())
+
+    def test_name_that_leads_aside(self) -> None:
+        """Whatever a name leads to, a machine that may not be reached is sent nothing (T4)."""
+        for size in (10, 100_000):
+            for url in ("http://far/", "https://far:80/"):
+                error = self.assertRaises(ElsewhereAddress, self.ask, False, size, url)
+                self.assertIn(self.far.host.address, error.message)
+                self.world.settle(1)
+                self.assertNotIn(b"PUT", self.server.connections[-1].data)
+        self.assertEqual(set(self.judged), {self.far.host.address})
+
+    def test_name_that_does_not(self) -> None:
+        """Others are asked as ever."""
+        for size in (10, 100_000):
+            self.assertEqual(self.ask(True, size), 200)

@@ -13,7 +13,7 @@ from pigpen.env import Env
 from pigpen.errors import BadField, ConnectFailed
 from pigpen.http.body import Body, BytesBody
 from pigpen.http.message import Headers, Response
-from pigpen.web.connections import Origin, Trust
+from pigpen.web.connections import MayReach, Origin, Trust
 from pigpen.web.exchange import ClientLimits, Exchange, Order, Shared
 
 if TYPE_CHECKING:
@@ -45,12 +45,18 @@ class HttpClient:
     """
 
     def __init__(
-        self, env: Env, limits: ClientLimits = _DEFAULT_LIMITS, *, trust_root: Any = None
+        self,
+        env: Env,
+        limits: ClientLimits = _DEFAULT_LIMITS,
+        *,
+        trust_root: Any = None,
+        may_reach: MayReach | None = None,
     ) -> None:
         """:param trust_root: an authority's certificate, or any IOpenSSLTrustRoot, to believe
-        instead of the system's authorities."""
+        instead of the system's authorities. :param may_reach: who lies at an address that it
+        refuses is sent nothing, whatever name led there; None: it refuses none."""
         self._limits = limits
-        self._shared = Shared(env, limits, Trust(trust_root))
+        self._shared = Shared(env, limits, Trust(trust_root, may_reach))
         self._calls: Calls | None = None
         self._running: dict[Exchange, None] = {}
         self._closed = False

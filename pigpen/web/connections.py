@@ -38,6 +38,13 @@ MAX_HEAD_BYTES = 64 * 1024
 #: read from a socket at once; below a body's window, so that a quick reader never pauses it
 READ_BYTES = 128 * 1024
 
+#: judges the numeric address that a name has led to
+MayReach = Callable[[str], bool]
+
+
+class ElsewhereAddress(Untrusted):
+    """{peer} was sent nothing: it lies at {address}, where nobody may be reached from here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -251,20 +258,29 @@ class Connector:
 
     async def _connect(self, factory: IProtocolFactory) -> ClientProtocol:
         endpoint = self._env.client_endpoint(self.origin.host, self.origin.port)
-        if not self.origin.secure:
-            return cast(ClientProtocol, await endpoint.connect(factory))
-        creator = self._trust.creator(self.origin)
-        endpoint = wrapClientTLS(creator, endpoint, clock=self._env.clock)
+        if self.origin.secure:
+            creator = self._trust.creator(self.origin)
+            endpoint = wrapClientTLS(creator, endpoint, clock=self._env.clock)
         protocol = cast(ClientProtocol, await endpoint.connect(factory))
         ready = False
         try:
-            await protocol.ready
-            self._check_pin(protocol)
+            self._check_address(protocol)
+            if self.origin.secure:
+                await protocol.ready
+                self._check_pin(protocol)
             ready = True
         finally:
             if not ready:
                 protocol.abort_now()
         return protocol
+
+    def _check_address(self, protocol: ClientProtocol) -> None:
+        # of the connection, not of the name: that may lead elsewhere the next time
+        if self._trust.may_reach is not None:
+            transport: Any = protocol.transport
+            address: str = transport.getPeer().host
+            if not self._trust.may_reach(address):
+                raise ElsewhereAddress(peer=self.origin.peer, address=address)
 
     def _check_pin(self, protocol: ClientProtocol) -> None:
         transport: Any = protocol.transport
@@ -284,8 +300,10 @@ def key_pin(transport: Any) -> str:
 class Trust:
     """Whom a client believes: authorities, or for a pinned origin only its key. TLS >= 1.2."""
 
-    def __init__(self, root: Any = None) -> None:
-        """:param root: an IOpenSSLTrustRoot or a certificate; None: the system's authorities."""
+    def __init__(self, root: Any = None, may_reach: MayReach | None = None) -> None:
+        """:param root: an IOpenSSLTrustRoot or a certificate; None: the system's authorities.
+        :param may_reach: None: any address."""
+        self.may_reach = may_reach
         self._root = root
         # making a context reads the authorities from disk; a host's is used again
         self.creator = lru_cache(maxsize=64)(self._creator)
