@@ -57,6 +57,9 @@ class FieldTests(SynchronousTestCase):
         self.assertIsNone(request_terms.upload_length(make_request()))
         for bad in ("", "-1", "1e3", "٣", "9" * 19, "1_0"):
             self.refused(request_terms.upload_length, BadField, Upload_Length=bad)
+        twice = Headers([("Upload-Length", "5000"), ("Upload-Length", "6000")])
+        request = Request("PUT", Key(("a",)), headers=twice)
+        self.assertRaises(BadField, request_terms.upload_length, request)
 
     def test_content_type(self) -> None:
         """A type that hosts could not send back is refused."""

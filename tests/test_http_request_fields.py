@@ -61,6 +61,16 @@ class FieldTests(SynchronousTestCase):
         self.assertFalse(deep_of(make_request(Depth="0")))
         self.refused(deep_of, Depth="1")
 
+    def test_repeated(self) -> None:
+        """A field that comes twice and says two things says nothing: nobody is overwritten."""
+        for function, name, one, other in (
+            (overwrite_of, "Overwrite", "T", "F"),
+            (deep_of, "Depth", "0", "infinity"),
+            (modified_of, "X-OC-Mtime", "1", "2"),
+        ):
+            headers = Headers([(name, one), (name, other)])
+            self.assertRaises(BadField, function, Request("COPY", Key(("a",)), headers=headers))
+
 
 class DestinationTests(SynchronousTestCase):
     """DAV-29: an absolute URI or a path, under any name of this server."""

@@ -13,7 +13,7 @@ from pigpen.http.if_header import IfField, parse_if
 from pigpen.http.key import Key
 from pigpen.http.message import Request
 from pigpen.http.namespace import When
-from pigpen.http.request_fields import sent_content_type
+from pigpen.http.request_fields import sent_content_type, whole_field
 
 _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SIZE = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -135,7 +135,7 @@ def _checked_id(value: str, name: str) -> str:
 
 def upload_length(request: Request) -> int | None:
     """Upload-Length: how long the bytes will be that are sent elsewhere (CLD-31)."""
-    value = request.headers.get("Upload-Length")
+    value = whole_field(request, "Upload-Length", None)
     if value is None:
         return None
     if not _SIZE.fullmatch(value):

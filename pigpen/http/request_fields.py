@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pigpen.errors import BadField, ElsewhereDestination, KeyTooLong
@@ -12,11 +12,22 @@ from pigpen.http.fields import parse_digest
 from pigpen.http.key import Key
 from pigpen.http.message import Request
 
+D = TypeVar("D", str, None)
+
 _SECONDS = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?", re.ASCII)
 #: of the year 1: earlier times have no HTTP date
 _FIRST_MS = -62_135_596_800_000
 #: what a Content-Type may be, as hosts echo it and listings show it
 _CONTENT_TYPE = re.compile(r"[!-~][ -~]{0,199}")
+
+
+def whole_field(request: Request, name: str, default: D) -> str | D:
+    """All that a field says, its lines joined (RFC 9110 5.2): of one that should come once, two are
+    nonsense, and the first must not win silently."""
+    lines = request.headers.getall(name, None)
+    if lines is None:
+        return default
+    return lines[0] if len(lines) == 1 else ", ".join(lines)
 
 
 def digest_of(request: Request) -> bytes | None:
@@ -40,7 +51,7 @@ def modified_of(request: Request) -> int | None:
 
     :raises BadField: it is no number of seconds since 1970.
     """
-    value = request.headers.get("X-OC-Mtime")
+    value = whole_field(request, "X-OC-Mtime", None)
     if value is None:
         return None
     match = _SECONDS.fullmatch(value)
@@ -59,7 +70,7 @@ def refuse_content_range(request: Request) -> None:
 
 def overwrite_of(request: Request) -> bool:
     """RFC 4918 10.6. :raises BadField: it is neither T nor F."""
-    value = request.headers.get("Overwrite", "T").strip().upper()
+    value = whole_field(request, "Overwrite", "T").strip().upper()
     if value not in {"T", "F"}:
         raise BadField(field="Overwrite", reason="use T or F")
     return value == "T"
@@ -70,7 +81,7 @@ def deep_of(request: Request) -> bool:
 
     :raises BadField: it is not 0 or infinity.
     """
-    value = request.headers.get("Depth", "infinity").strip().lower()
+    value = whole_field(request, "Depth", "infinity").strip().lower()
     if value not in {"0", "infinity"}:
         raise BadField(field="Depth", reason="use 0 or infinity")
     return value == "infinity"
