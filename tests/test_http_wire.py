@@ -89,6 +89,14 @@ class RefusalTests(SynchronousTestCase):
         for value in (-0.1, 86_401, "1"):
             self.refuse(value, wire.Seconds)
 
+    def test_times_and_epochs(self) -> None:
+        """What the catalog cannot keep, or nobody could show as a date, is refused at the door."""
+        for not_after in (-1, 253_402_300_800_000, 2**63, 10**30):
+            self.refuse({"not_after": not_after}, wire.NewKey)
+        registration = msgspec.to_builtins(SAMPLES[3])
+        for epoch in (-1, 2**63 - 1, 10**30):
+            self.refuse({**registration, "last_epoch": epoch}, wire.Registration)
+
     def test_expectations(self) -> None:
         """An expectation allows only what the specification names."""
         good = msgspec.to_builtins(wire.Expectation(ID, "GET", ID))

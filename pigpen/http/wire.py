@@ -41,6 +41,9 @@ Size = Annotated[int, Meta(ge=0, le=2**62)]
 # printable ASCII, without what could end a Link field's target
 Url = Annotated[str, Meta(pattern="^https?://[!#-;=?-~]+\\Z", max_length=2048)]
 MAX_SECONDS = 86_400
+#: ms since 1970, until the year 9999: later times have no date
+Moment = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
+Epoch = Annotated[int, Meta(ge=0, le=2**62)]
 Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 #: the first name of every object's path
@@ -131,7 +134,7 @@ class Registration(Struct, omit_defaults=True):
     floor: Size
     used: Size
     disk_free: Size
-    last_epoch: int = 0
+    last_epoch: Epoch = 0
     zone: Annotated[str, Meta(max_length=64)] = ""
     pin: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{43}=\\Z")] | None = None
 
@@ -356,7 +359,7 @@ class Account(Struct, omit_defaults=True):
 
 class NewKey(Struct, omit_defaults=True):
     label: Annotated[str, Meta(max_length=100)] = ""
-    not_after: int | None = None
+    not_after: Moment | None = None
 
 
 class MadeKey(Private, omit_defaults=True):
