@@ -230,11 +230,12 @@ def make_host(env: Env, config: HostConfig, fatal: Fatal) -> HostService:
 
 
 def make_coordinator(env: Env, config: CoordinatorConfig, fatal: Fatal) -> RedirectService:
+    from pigpen.coordinator.addresses import is_public
     from pigpen.coordinator.coordinator import Coordinator
     from pigpen.coordinator.settings import CoordinatorSettings
 
     check_listen(config)
-    client = HttpClient(env)
+    client = HttpClient(env, may_reach=None if config.allow_private else is_public)
     settings = CoordinatorSettings(
         folder=os.path.abspath(config.folder),
         catalog=config.catalog,

@@ -12,6 +12,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from pigpen.coordinator import operator
+from pigpen.coordinator.addresses import is_public
 from pigpen.coordinator.coordinator import Coordinator
 from pigpen.coordinator.settings import CoordinatorSettings
 from pigpen.host.host import Host
@@ -117,7 +118,7 @@ class Cloud:
 
     def start_coordinator(self) -> None:
         env = self.world.node("coordinator")
-        client = HttpClient(env)
+        client = HttpClient(env, may_reach=None if self._settings["allow_private"] else is_public)
         part = Coordinator(env, client, CoordinatorSettings(**self._settings))
         self._start("coordinator", Node(env, part, client, 2573))
 

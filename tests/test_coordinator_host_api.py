@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.http import wire
 from tests.cloud_kit import MIB, Cloud, FakeHost
+from tests.raw_server_kit import RawServer
 
 BIG = bytes(5000)
 SHA256 = hashlib.sha256(BIG).hexdigest()
@@ -81,6 +82,23 @@ class LifeTests(HostApiCase):
         host.registered = answer.json(wire.Registered)
         beat = host.heartbeat(addresses=["http://169.254.169.254"])
         self.assertEqual(self.cloud.run(host.act("heartbeat", beat)).status, 400)
+
+    def test_rebinding(self) -> None:
+        """Nor by a name of the Internet that leads there (REL-T4)."""
+        self.cloud.close()
+        self.cloud = Cloud(allow_private=False)
+        inside = self.cloud.world.node("inside.example.org")
+        server = RawServer()
+        port = self.cloud.run(inside.server_endpoint("tcp:2575").listen(server))
+        host = FakeHost(self.cloud.world.node("h"), self.cloud.client, "h", self.cloud.key)
+        host.facts["addresses"] = ["http://h.example.org:1", "http://inside.example.org:2575"]
+        answer = self.cloud.run(host.post("", host.registration(), self.cloud.key))
+        self.assertEqual(answer.status, 400)
+        message = answer.json(wire.Problem).message
+        self.assertIn("inside.example.org", message)
+        self.assertNotIn(inside.host.address, message)
+        self.assertEqual([connection.data for connection in server.connections], [b""])
+        self.cloud.run(port.stopListening())
 
     def test_too_many_receipts(self) -> None:
         """More receipts than a batch may have are refused before any is judged."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.coordinator.addresses import check_addresses
+from pigpen.coordinator.addresses import check_addresses, is_public
 from pigpen.coordinator.placement import Candidate, order_hosts, room_of
 from pigpen.errors import BadRequest
 
@@ -78,6 +78,14 @@ class AddressTests(SynchronousTestCase):
         for name in PRIVATE:
             url = f"http://{name}:2575"
             self.assertRaises(BadRequest, check_addresses, [url], allow_private=False)
+
+    def test_led_to(self) -> None:
+        """What a name led to is judged like an address that was written."""
+        for address in ("8.8.8.8", "2001:4860::1"):
+            self.assertTrue(is_public(address), address)
+        numeric = [name.strip("[]") for name in PRIVATE if name[0] == "[" or name.count(".") == 3]
+        for address in (*numeric, "fe80::1%eth0", "nas", ""):
+            self.assertFalse(is_public(address), address)
 
     def test_private_where_allowed(self) -> None:
         """On a LAN the operator may allow them."""

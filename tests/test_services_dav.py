@@ -10,7 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen import services
 from pigpen.config import CoordinatorConfig
+from pigpen.errors import Untrusted
 from pigpen.http import wire
+from pigpen.http.body import read_all
 from pigpen.web.client import HttpClient
 from tests.cloud_kit import COORDINATOR, Answer, Cloud
 
@@ -128,6 +130,22 @@ class PublicNameTests(DavCase):
         )
         moved = self.ask("MOVE", "/dav/x", Destination="https://cloud.example/dav/y")
         self.assertEqual(moved.status, 201)
+
+    def test_rebinding(self) -> None:
+        """A host's name that leads into a private network is none that a coordinator on the
+        Internet talks to (T4); on a LAN it may."""
+        for allow_private in (False, True):
+            env = self.cloud.world.node(f"other{allow_private}")
+            config = CoordinatorConfig(folder="c", allow_private=allow_private)
+            made = services.make_coordinator(env, config, lambda error: None)
+            asking = made._client.request("GET", "http://h1:2575/status")
+            if allow_private:
+                answer = self.cloud.run(asking)
+                self.assertEqual(answer.status, 200)
+                self.cloud.run(read_all(answer.body, 999))
+            else:
+                self.assertRaises(Untrusted, self.cloud.run, asking)
+            self.cloud.run(made._client.close())
 
     def test_made(self) -> None:
         """`make_coordinator` mounts it."""

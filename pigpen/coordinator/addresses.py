@@ -1,7 +1,8 @@
 """Which addresses a host may register: clients and we ourselves will connect to them.
 
 A host must not make others talk to a loopback, link-local or internal service (REL-T4), so without
-``allow_private`` only global addresses and full domain names are taken. Pure.
+``allow_private`` only global addresses and full domain names are taken. A name may lead anywhere,
+and elsewhere the next time, so the address of each connection is judged too. Pure.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ def check_addresses(urls: list[str], *, allow_private: bool) -> list[str]:
     return [_checked(url, allow_private) for url in urls]
 
 
+def is_public(address: str) -> bool:
+    """Whether a numeric address, such as a name led to, is one of the Internet."""
+    literal = _literal(address)
+    return literal is not None and _global(literal)
+
+
 def _checked(url: str, allow_private: bool) -> str:
     try:
         parts = urlsplit(url)
@@ -41,7 +48,7 @@ def _checked(url: str, allow_private: bool) -> str:
     if literal is None and not _NAME.fullmatch(name):
         raise _bad(url, "its name is no host name")
     if not allow_private and not (_global_name(name) if literal is None else _global(literal)):
-        raise _bad(url, "it is private; a coordinator with allow_private takes it")
+        raise private_address(url)
     return _base(parts, name)
 
 
@@ -74,6 +81,10 @@ def _global_name(name: str) -> bool:
     if len(labels) < 2 or labels[-1].isdigit() or labels[-1].startswith("0x"):
         return False
     return not any(("." + ".".join(labels)).endswith("." + end) for end in _PRIVATE_SUFFIXES)
+
+
+def private_address(url: str) -> BadRequest:
+    return _bad(url, "it is private; a coordinator with allow_private takes it")
 
 
 def _bad(url: str, reason: str) -> BadRequest:

@@ -15,7 +15,7 @@ import msgspec
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.logger import Logger
 
-from pigpen.coordinator.addresses import check_addresses
+from pigpen.coordinator.addresses import check_addresses, private_address
 from pigpen.coordinator.catalog import host_rows, writes
 from pigpen.coordinator.catalog.accounts import Principal
 from pigpen.coordinator.catalog.database import Catalog
@@ -42,11 +42,12 @@ from pigpen.http import wire
 from pigpen.http.answers import check_method, decode_json, json_answer, read_json
 from pigpen.http.body import read_all
 from pigpen.http.message import Handler, Request, Response
+from pigpen.web.connections import ElsewhereAddress
 from pigpen.web.sender import Sender
 from pigpen.web.throttle import Throttle, network_of
 
 _HOST_ID = re.compile(r"[0-9]{1,10}", re.ASCII)
-#: how long we look for another process that has the same identity
+#: how long we look for another process that has the same identity, and where a name leads
 PROBE_SECONDS = 1.0
 #: what is [2] or [3] in the specification
 _LATER = frozenset({"inventory", "drain", "reverse"})
@@ -153,10 +154,25 @@ class HostApi:
     async def _registration(self, request: Request) -> wire.Registration:
         registration = await read_json(request, wire.Registration)
         addresses = self._addresses(registration.addresses)
+        if not self._settings.allow_private:
+            await self._refuse_elsewhere(addresses)
         return msgspec.structs.replace(registration, addresses=addresses)
 
     def _addresses(self, addresses: list[str]) -> list[str]:
         return check_addresses(addresses, allow_private=self._settings.allow_private)
+
+    async def _refuse_elsewhere(self, addresses: list[str]) -> None:
+        """:raises BadRequest: a name leads into a private network, so our client would tell nobody
+        there anything. One that leads nowhere now is no matter: each connection is judged again."""
+        for url in addresses:
+            asking = Deferred.fromCoroutine(self._client.request("GET", f"{url}/status"))
+            try:
+                response = await asking.addTimeout(PROBE_SECONDS, self._env.clock)
+            except ElsewhereAddress:
+                raise private_address(url) from None
+            except (PigpenError, TimeoutError):
+                continue
+            await response.body.aclose()
 
     def _registered(self, row: HostRow, host_key: str | None) -> wire.Registered:
         now = self._env.clock.seconds()
