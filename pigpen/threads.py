@@ -1,11 +1,13 @@
 """Threads: where functions run that may wait for the disk, and how the reactor hears of their ends.
 
 Twisted's own pool takes some hundred steps of Python for each call, on both sides, which is as much
-as a small transaction: here a call is one item of a queue, and its result one of another.
+as a small transaction: here a call is one item of a queue, and its result one of another. Waking
+the reactor by its own means takes another turn of it.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +16,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 _Work = tuple[Callable[[], Any], Deferred[Any]]
 
@@ -34,6 +38,9 @@ class Threads:
         #: calls whose result is not delivered
         self._under_way = 0
         self._done: deque[tuple[Deferred[Any], Any]] = deque()
+        #: tells the reactor; called in threads
+        self._tell: Callable[[], None] = self._call_from_thread
+        self._bell: Bell | None = None
         #: whether the reactor was told that there is something in `_done`
         self._told = False
 
@@ -48,12 +55,19 @@ class Threads:
 
     def _start(self) -> None:
         if not self._threads:
-            self._reactor.addSystemEventTrigger("during", "shutdown", self._stop)
+            self._open()
         # a daemon: a reactor that never ran, or ended by an error, does not stop it
         name = f"pigpen-{len(self._threads)}"
         thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _open(self) -> None:
+        self._reactor.addSystemEventTrigger("during", "shutdown", self._stop)
+        if hasattr(os, "eventfd") and IReactorFDSet.providedBy(self._reactor):
+            self._bell = Bell(self._deliver)
+            self._tell = self._bell.ring
+            self._reactor.addReader(self._bell)
 
     def _stop(self) -> None:
         """Let what has begun end: it may be about to write."""
@@ -62,6 +76,16 @@ class Threads:
             self._waiting.put(None)
         for thread in threads:
             thread.join()
+        bell, self._bell = self._bell, None
+        if bell is not None:
+            self._tell = self._call_from_thread
+            self._reactor.removeReader(bell)
+            bell.close()
+            if self._done:  # it rang in vain
+                self._call_from_thread()
+
+    def _call_from_thread(self) -> None:
+        self._reactor.callFromThread(self._deliver)
 
     def _work(self) -> None:
         """In a thread."""
@@ -76,7 +100,7 @@ class Threads:
             del work, function, done, result  # nobody's while this thread waits
             if not self._told:
                 self._told = True
-                self._reactor.callFromThread(self._deliver)
+                self._tell()
 
     def _deliver(self) -> None:
         # first: what is added from now on is told of anew
@@ -88,3 +112,34 @@ class Threads:
                 done.errback(result)
             else:
                 done.callback(result)
+
+
+@implementer(IReadDescriptor)
+class Bell:
+    """What a reactor watches, so that a thread can wake it. It must be closed, by `close`."""
+
+    def __init__(self, heard: Callable[[], None]) -> None:
+        """:param heard: called in the reactor's thread, once for all that rang since the last."""
+        self._heard = heard
+        self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def ring(self) -> None:
+        """In a thread."""
+        os.eventfd_write(self._descriptor, 1)
+
+    def close(self) -> None:
+        """When no thread is left that may ring."""
+        os.close(self._descriptor)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def doRead(self) -> None:
+        os.eventfd_read(self._descriptor)
+        self._heard()
+
+    def logPrefix(self) -> str:
+        return "threads"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor lets go of all it watches, while threads may still ring."""

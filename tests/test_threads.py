@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from functools import partial
@@ -14,12 +15,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.threads import Threads
-from tests.threads_kit import PATIENCE, Told
+from tests.threads_kit import PATIENCE, Told, Watching
 
 
 class ThreadsTests(SynchronousTestCase):
+    """A reactor that is called from threads."""
+
+    reactor: Told
+
+    def make_reactor(self) -> Told:
+        return Told()
+
     def setUp(self) -> None:
-        self.reactor = Told()
+        self.reactor = self.make_reactor()
         self.threads = Threads(self.reactor, 4)
         self.addCleanup(self.reactor.stop)
 
@@ -29,7 +37,7 @@ class ThreadsTests(SynchronousTestCase):
         return self.successResultOf(done)
 
     def test_result(self) -> None:
-        """What a function returns or raises is whoever called it is told, a bug of any kind too;
+        """Whoever called a function is told what it returned or raised, a bug of any kind too;
         the thread goes on."""
         names = [self.result(self.threads.run(lambda: threading.current_thread().name))]
         for error in (ZeroDivisionError, SystemExit):
@@ -58,7 +66,7 @@ class ThreadsTests(SynchronousTestCase):
             third = threading.Event()
             calls = [threads.run(int), threads.run(int), threads.run(third.set)]
             self.assertTrue(third.wait(PATIENCE))
-            self.assertEqual(self.reactor.waiting.qsize(), 1)
+            self.assertEqual(self.reactor.told, 1)
             self.reactor.turn()
             self.assertTrue(calls[0].called and calls[1].called)
             self.result(calls[2])
@@ -114,7 +122,25 @@ class ThreadsTests(SynchronousTestCase):
         self.assertEqual([thread for thread in ours if thread.is_alive()], [])
 
     def test_after_stop(self) -> None:
-        """A stop is no end: what else has to be done on the way out is done."""
-        self.result(self.threads.run(int))
+        """A stop is no end: what had ended is told, and what else has to be done is done."""
+        late = self.threads.run(int, 3)
         self.reactor.stop()
+        self.assertEqual(self.result(late), 3)
         self.assertEqual(self.result(self.threads.run(int, 4)), 4)
+
+
+class WatchingTests(ThreadsTests):
+    """A reactor that watches what threads ring."""
+
+    def make_reactor(self) -> Told:
+        return Watching()
+
+    def test_closed(self) -> None:
+        """Nothing is watched after a stop, and no descriptor left open."""
+        reactor = self.reactor
+        assert isinstance(reactor, Watching)
+        self.result(self.threads.run(int))
+        [bell] = reactor.watched
+        reactor.stop()
+        self.assertEqual(reactor.watched, [])
+        self.assertRaises(OSError, os.fstat, bell.fileno())
