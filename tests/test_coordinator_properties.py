@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 
 from pigpen.coordinator.catalog import accounts, namespace, properties
-from pigpen.coordinator.catalog.database import SqliteCatalog
+from pigpen.coordinator.catalog.sqlite import SqliteCatalog
 from pigpen.database.schema import read_schema
 from pigpen.database.sqlite.migrations import migrate
 from pigpen.errors import InsufficientStorage, NotFound, PreconditionFailed, QuotaExceeded
