@@ -66,6 +66,22 @@ class CertificateTests(SynchronousTestCase):
             error = self.assertRaises(ConfigError, server_options, self.env, certificate, key)
             self.assertIn(part, error.message)
 
+    def test_key_open_to_others(self) -> None:
+        """A private key that others can read stops the start; one for the service's group does
+        not, nor a link, such as certbot makes."""
+        for mode, mine, allowed in (
+            (0o640, True, True),
+            (0o644, True, False),
+            (0o600, False, False),
+        ):
+            inode = self.env.disk._file("/key")
+            inode.mode, inode.mine = mode, mine
+            if allowed:
+                server_options(self.env, "/chain", "/key")
+            else:
+                error = self.assertRaises(ConfigError, server_options, self.env, "/chain", "/key")
+                self.assertIn("/key", error.message)
+
     def test_pin(self) -> None:
         """A certificate that signed itself is known by its key; others by their authority."""
         self.assertIsNone(self_signed_pin(self.env, "/chain"))

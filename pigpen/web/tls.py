@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from pigpen.config import privacy_faults
 from pigpen.env import Env
 from pigpen.errors import ConfigError
 
@@ -30,7 +31,7 @@ def server_options(env: Env, certificate: str, private_key: str) -> CertificateO
     """TLS 1.2 and later, with Twisted's choice of ciphers. Blocks, at a service's start.
 
     :param certificate: path of the certificate, followed by those up to an authority.
-    :raises ConfigError: a file cannot be read, or holds no usable PEM.
+    :raises ConfigError: a file cannot be read, or holds no usable PEM, or others may read the key.
     """
     from OpenSSL import SSL, crypto
     from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion
@@ -41,7 +42,10 @@ def server_options(env: Env, certificate: str, private_key: str) -> CertificateO
         chain = [Certificate.loadPEM(one).original for one in _CERTIFICATE.findall(pem)]
         own, *above = chain
         path = private_key
-        text = env.disk.read(os.path.realpath(path), MAX_PEM_BYTES)
+        real = os.path.realpath(path)  # certbot makes links
+        text = env.disk.read(real, MAX_PEM_BYTES)
+        if faults := privacy_faults(env.disk, real, group_may_read=True):
+            raise ConfigError(path=path, reason=faults[0])
         options = CertificateOptions(
             privateKey=crypto.load_privatekey(crypto.FILETYPE_PEM, text),
             certificate=own,

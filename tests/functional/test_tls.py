@@ -27,6 +27,7 @@ class CloudTests(SynchronousTestCase):
         for number, blob in enumerate(issued.cert_chain_pems):
             blob.write_to_path(str(self.signed[0]), append=number > 0)
         issued.private_key_pem.write_to_path(str(self.signed[1]))
+        self.signed[1].chmod(0o600)
         self.own = home / "own.pem", home / "own.key"
         made = run(
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
