@@ -15,7 +15,7 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -41,6 +41,9 @@ _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)[ ]?([KMGTP]?)(?:iB|B)?", re.
 _TIME = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)[ ]?(ms|s|m|h|d)?")
 _TIME_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
+_KEYS = frozenset({"access_key", "accesskey"})
+#: in the address of a database
+_PASSWORD = re.compile(r"://[^/?#]*:[^/?#@]*@|[?&]password=")
 
 
 class ByteSize(int):
@@ -294,19 +297,22 @@ def load_user(disk: Disk, path: str, environ: Mapping[str, str]) -> tuple[UserCo
     """
     if disk.entry(path) is None:
         return UserConfig(), []
-    data = _references(load_yaml(_text(disk, path), path), disk, path, environ)
-    return convert(data, UserConfig, path), privacy_faults(disk, path)
+    raw = load_yaml(_text(disk, path), path)
+    faults = privacy_faults(disk, path) + _faults_elsewhere(raw, disk)
+    return convert(_references(raw, disk, path, environ), UserConfig, path), faults
 
 
 def load_service(disk: Disk, path: str, environ: Mapping[str, str]) -> ServiceConfig:
     """A service's configuration. Blocks.
 
-    :raises ConfigError: as `load_user`, and if it holds an access key that others may read.
+    :raises ConfigError: as `load_user`, and if it holds or names a secret that others may read.
     """
     raw = load_yaml(_text(disk, path), path)
     faults = privacy_faults(disk, path, group_may_read=True)
-    if faults and _holds_secret(raw):
-        raise ConfigError(path=path, reason=f"it holds an access key, but {faults[0]}")
+    if faults and any(not _REFERENCE.fullmatch(secret) for secret in _secrets(raw)):
+        raise ConfigError(path=path, reason=f"it holds a secret, but {faults[0]}")
+    if faults := _faults_elsewhere(raw, disk):
+        raise ConfigError(path=path, reason=faults[0])
     return convert(_references(raw, disk, path, environ), ServiceConfig, path)
 
 
@@ -350,14 +356,25 @@ def _text(disk: Disk, path: str, limit: int = MAX_FILE_BYTES) -> str:
         raise ConfigError(path=path, reason=error.strerror or "cannot be read") from None
 
 
-def _holds_secret(raw: object) -> bool:
-    if not isinstance(raw, dict):
-        return False
-    for section in raw.values():
-        key = section.get("access_key") if isinstance(section, dict) else None
-        if isinstance(key, str) and not _REFERENCE.fullmatch(key):
-            return True
-    return False
+def _secrets(raw: object) -> Iterator[str]:
+    """Values that are secret, or say where the secret is."""
+    for name, value in raw.items() if isinstance(raw, dict) else ():
+        if not isinstance(value, str):
+            yield from _secrets(value)
+        elif (
+            name in _KEYS
+            or _PASSWORD.search(value)
+            or (name == "catalog" and _REFERENCE.fullmatch(value))
+        ):
+            yield value
+
+
+def _faults_elsewhere(raw: object, disk: Disk) -> list[str]:
+    """As `privacy_faults`, of the files in which secrets are said to lie."""
+    matches = [match for secret in _secrets(raw) if (match := _REFERENCE.fullmatch(secret))]
+    paths = [os.path.realpath(match[2]) for match in matches if match[1] == "file"]
+    found = [privacy_faults(disk, path, group_may_read=True) for path in paths]
+    return [f"where a secret lies, {faults[0]}" for faults in found if faults]
 
 
 def _references(value: Any, disk: Disk, path: str, environ: Mapping[str, str]) -> Any:

@@ -174,10 +174,48 @@ class FileTests(SynchronousTestCase):
         found = config.load_service(self.disk, self.path, {"KEY": "pp_y"})
         self.assertEqual(found.host.access_key, "pp_y")
 
+    def test_referenced_secret(self) -> None:
+        """Nor with one that lies in a file of its own, which others can read; a command warns."""
+        secret = os.path.realpath(os.path.join(self.folder, "secret"))
+        for name, kind in (("host", "access_key"), ("coordinator", "catalog")):
+            self.write(f"{name}: {{folder: /srv, {kind}: '${{file:{secret}}}'}}", 0o644)
+            Path(secret).write_text("pp_z")
+            os.chmod(secret, 0o644)
+            error = self.assertRaises(ConfigError, config.load_service, self.disk, self.path, {})
+            self.assertIn(f"chmod 600 {secret}", error.message)
+            os.chmod(secret, 0o640)
+            config.load_service(self.disk, self.path, {})
+        os.chmod(secret, 0o644)
+        self.write(f"accesskey: ${{file:{secret}}}")
+        found, warnings = config.load_user(self.disk, self.path, {})
+        self.assertEqual(found.accesskey, "pp_z")
+        self.assertIn(f"chmod 600 {secret}", warnings[0])
+        # what is no secret may be read by all
+        self.write(f"accesskey: pp_z\nlogin: ${{file:{secret}}}")
+        self.assertEqual(config.load_user(self.disk, self.path, {})[1], [])
+
+    def test_password_of_a_database(self) -> None:
+        """So is the password of a catalog; an address without one is no secret."""
+        for address, secret in (
+            ("postgresql://u:p@db/x", True),
+            ("postgresql://db/x?password=p", True),
+            ("postgresql://u@db:5432/x", False),
+            ("/srv/catalog.sqlite", False),
+        ):
+            self.write(f"coordinator: {{catalog: '{address}'}}", 0o644)
+            if secret:
+                error = self.assertRaises(
+                    ConfigError, config.load_service, self.disk, self.path, {}
+                )
+                self.assertIn("chmod 600", error.message)
+            else:
+                config.load_service(self.disk, self.path, {})
+
     def test_references(self) -> None:
         """A secret may lie in a file or the environment; a missing one is named."""
         secret = os.path.join(self.folder, "secret")
         Path(secret).write_text("pp_z\n")
+        os.chmod(secret, 0o600)
         self.write(f"accesskey: ${{file:{secret}}}")
         self.assertEqual(config.load_user(self.disk, self.path, {})[0].accesskey, "pp_z")
         self.write("accesskey: ${env:NOWHERE}")
