@@ -78,3 +78,12 @@ class SecretTests(SynchronousTestCase):
         self.env.disk._file("c/cluster-secret").mode = 0o640
         error = self.assertRaises(ConfigError, self.control)
         self.assertIn("chmod 600", error.message)
+
+    def test_anothers(self) -> None:
+        """So does one that somebody else may have put there; what is said can be done."""
+        self.write(b"0" * 64)
+        self.env.disk._file("c/cluster-secret").mine = False
+        self.assertIn("chown", self.assertRaises(ConfigError, self.control).message)
+        self.env.disk.rename("c/cluster-secret", "c/else")
+        self.env.disk.plant_link("c/cluster-secret", "else")
+        self.assertIn("regular file", self.assertRaises(ConfigError, self.control).message)

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import re
 
+from pigpen.config import privacy_faults
 from pigpen.env import Disk, Env, random_id
 from pigpen.errors import ConfigError
 
@@ -42,11 +43,10 @@ def load_cluster_secret(env: Env, folder: str) -> ClusterSecret:
     :raises ConfigError: the file is damaged. :raises OSError: the disk fails.
     """
     path = f"{folder}/{_NAME}"
-    entry = env.disk.entry(path)
-    if entry is None:
+    if env.disk.entry(path) is None:
         _make(env, folder, path)
-    elif entry.mode & 0o077 or not entry.mine:
-        raise ConfigError(path=path, reason="others can read it; run: chmod 600 on it")
+    elif faults := privacy_faults(env.disk, path):
+        raise ConfigError(path=path, reason=faults[0])
     try:
         text = env.disk.read(path, 100)
     except ValueError:
