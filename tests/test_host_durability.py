@@ -84,6 +84,18 @@ class DiskFaultTests(SynchronousTestCase):
                 if kind in {"sync", "sync_folder"}:
                     self.assertEqual(self.fail(data, n, errno.ENOSPC)[1], 500)
 
+    def test_other_ways_to_be_full(self) -> None:
+        """A quota of the disk, a file system that turned read-only, a file that is too long: 507,
+        and the host goes on when there is room (D1)."""
+        for code in (errno.EDQUOT, errno.EROFS, errno.EFBIG):
+            for n, kind in enumerate(operations_of(LARGE), 1):
+                if kind in {"create", "write", "make_folder", "rename"}:
+                    kit, status = self.fail(LARGE, n, code)
+                    self.assertEqual(status, 507, (code, kind))
+                    self.assertEqual(kit.host.status().state, "up")
+                    again = kit.expect_put(2, length=3)
+                    self.assertEqual(kit.status("PUT", again, body=b"abc"), 201)
+
     def test_too_many_open_files(self) -> None:
         """Without descriptors a PUT is 503, and the host goes on when there are some (D6)."""
         kit, status = self.fail(SMALL, 2, errno.EMFILE)
