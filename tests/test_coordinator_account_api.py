@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from pigpen.errors import MethodNotAllowed
 from pigpen.http import wire
 from pigpen.http.key import Key
-from pigpen.http.message import Request
+from pigpen.http.message import Request, Response
 from tests.cloud_kit import MIB, Cloud
 
 
@@ -113,3 +113,17 @@ class AccountTests(SynchronousTestCase):
         self.assertNotIn("ann", metrics.replace("channel", ""))
         self.assertNotIn(self.cloud.key, metrics)
         self.assertEqual(self.cloud.ask("POST", "/metrics").status, 405)
+
+    def test_metrics_of_bugs(self) -> None:
+        """A request that fails inside is counted too: that is what an operator watches for."""
+
+        class Broken:
+            async def handle(self, _: Request) -> Response:
+                raise ZeroDivisionError
+
+        self.cloud.coordinator._running.tree.mount("/broken", Broken())
+        for method in ("PROPFIND", "PROPPATCH", "LOCK", "UNLOCK", "PATCH"):
+            with self.assertRaises(ZeroDivisionError):
+                self.cloud.direct(Request(method, Key(("broken",))))
+            metrics = self.cloud.ask("GET", "/metrics", key="").data.decode()
+            self.assertIn(f'pigpen_requests_total{{method="{method}",status="500"}} 1.0', metrics)

@@ -132,6 +132,11 @@ class Coordinator:
         except PigpenError as error:
             self.metrics.answered(request.method, error.status)
             raise
+        except CancelledError:
+            raise  # the client has gone
+        except Exception:
+            self.metrics.answered(request.method, 500)
+            raise
         self.metrics.answered(request.method, response.status)
         return response
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0)
 # others would let a stranger make labels without end
-_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "POST", "MKCOL", "MOVE", "COPY", "OPTIONS"})
+_METHODS = frozenset(
+    {"GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS", "MKCOL", "MOVE", "COPY",
+     "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK"}
+)  # fmt: skip
 
 
 class Metrics:
