@@ -530,10 +530,14 @@ class KillTests(Case):
         self.assertIsInstance(client.lost, ConnectionLost)
 
     def test_killed_client(self) -> None:
-        """A node that dies while it connects never hears of it."""
+        """A node that dies while it connects never hears of it, nor does the one after it."""
         self.port = self.listen(self.b)
         heard: list = []
-        self.a.client_endpoint("b", 2573).connect(Factory.forProtocol(Peer)).addBoth(heard.append)
-        self.a.kill()
-        self.world.settle()
-        self.assertEqual(heard, [])
+        for end in ("kill", "boot"):
+            connecting = self.a.client_endpoint("b", 2573).connect(Factory.forProtocol(Peer))
+            connecting.addBoth(heard.append)
+            getattr(self.a, end)()
+            self.world.settle()
+            self.assertEqual(heard, [])
+            self.assertEqual(self.world.nodes["a"].host.transports, [])
+            self.a = self.world.nodes["a"].boot()

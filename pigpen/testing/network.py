@@ -221,7 +221,7 @@ class Network(Faults):
 
     def _connected(self, there: Link, attempt: Attempt) -> None:
         there.back.other_end = there.end
-        if attempt.over or not there.source.clock.alive:
+        if attempt.over or not attempt.alive:
             there.end.disconnected = True
             there.refuse()
             return

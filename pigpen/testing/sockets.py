@@ -102,6 +102,11 @@ class Attempt:
         self._factory = factory
         self._timer: IDelayedCall = clock.callLater(seconds, self.failed, _made(TimeoutError))
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process that wants it lives; another one may have its machine by now."""
+        return self._clock.alive
+
     def _cancelled(self, done: Deferred[IProtocol]) -> None:
         self.failed(_made(ConnectingCancelledError, IPv4Address("TCP", ANY, 0)))
 
