@@ -28,7 +28,8 @@ class AgentTests(SynchronousTestCase):
     def test_others_of_the_same_name(self) -> None:
         """So do others, old ones among them: they get their bytes from us where a host has our
         name, as it has where one machine runs all."""
-        for agent in ("node-fetch", "axios/1.7.2", "GuzzleHttp/7", "curl/7.82.0", "curl/7.58.0",
+        for agent in ("node-fetch", "make-fetch-happen/15.0.6", "axios/1.7.2", "GuzzleHttp/7",
+                      "PostmanRuntime/7.39.0", "curl/7.82.0", "curl/7.58.0",
                       "PycURL/7.43.0.6 libcurl/7.68.0 OpenSSL/1.1.1f"):  # fmt: skip
             self.assertFalse(may_redirect(agent, "nas:2573", "http://nas:2575"), agent)
             self.assertTrue(may_redirect(agent, "a.example", "http://b.example:2575"), agent)

@@ -17,7 +17,8 @@ _FORWARD_KEYS = (
 # these compare names without ports, or take a subdomain for the same place (CVE-2022-31091 of
 # Guzzle)
 _FORWARD_TO_SAME_NAME = (
-    "go-http-client/", "rclone/", "restic/", "node-fetch", "axios/", "guzzlehttp/",
+    "go-http-client/", "rclone/", "restic/", "node-fetch", "make-fetch-happen/", "axios/",
+    "guzzlehttp/", "postmanruntime/",
 )  # fmt: skip
 _CURL = re.compile(r"\b(?:lib)?curl/([0-9]{1,4})\.([0-9]{1,4})", re.ASCII)
 #: first curl that forwards such a field to no other name (CVE-2018-1000007), to no other port
