@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from pigpen.config import HostConfig
 from pigpen.host.host import Host
 from pigpen.host.settings import HostSettings
-from pigpen.system import SystemEnv
+from pigpen.system import SystemEnv, settle_memory
 from pigpen.web.client import HttpClient
 from pigpen.web.server import HttpFactory
 
@@ -41,6 +41,7 @@ def main(folder: str, port: str, coordinator: str, access_key: str) -> None:
     )
     _ = Deferred.fromCoroutine(host.start()).addErrback(Failure.printTraceback)
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(host.stop()))
+    settle_memory()
     reactor.run()
 
 

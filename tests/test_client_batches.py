@@ -111,3 +111,19 @@ class PatienceTests(SynchronousTestCase):
         self.assertEqual(done, [[0, 1]])
         env.run(batches.rest())
         self.assertEqual(env.world.clock.getDelayedCalls(), [])
+
+    def test_few_behind_a_batch(self) -> None:
+        """What comes while a thread is at work, and is little, is not handed over before its time
+        either, and does not stay longer."""
+        env = SlowThread()
+        done: list[list[int]] = []
+        batches = Batches(env, done.append, 0.02)
+        self.successResultOf(Deferred.fromCoroutine(batches.put(0, LEAST_BYTES)))
+        self.successResultOf(Deferred.fromCoroutine(batches.put(1, 1)))
+        env.end()
+        self.assertEqual(env.ends, [])
+        env.world.clock.advance(0.03)
+        env.end()
+        self.assertEqual(done, [[0], [1]])
+        env.run(batches.rest())
+        self.assertEqual(env.world.clock.getDelayedCalls(), [])

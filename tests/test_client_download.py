@@ -54,6 +54,27 @@ class ReadTests(DownloadCase):
         self.assertEqual(self.hosts(), ["h1 GET"])
         self.assertEqual(self.cloud.secrets_at_hosts, [])
 
+    def test_slow_reader(self) -> None:
+        """Who reads slowly does not keep what was read in memory until enough is to be hashed; who
+        leaves early leaves nothing behind."""
+        self.cloud.put("long", BIG * 20)
+
+        async def begin() -> Body:
+            download = await open_download(self.session, Key.from_text("long"))
+            body = download.body()
+            self.got += await anext(body)
+            return body
+
+        clock = self.env.world.clock
+        before = len(clock.getDelayedCalls())
+        body = self.env.run(begin())
+        self.assertEqual(len(clock.getDelayedCalls()), before + 1)
+        clock.advance(1)
+        self.assertEqual(len(clock.getDelayedCalls()), before)
+        self.got += self.env.run(anext(body))
+        self.env.run(body.aclose())
+        self.assertEqual(len(clock.getDelayedCalls()), before)
+
     def test_part(self) -> None:
         for key, whole in (("big", BIG), ("small", b"hello")):
             self.got = b""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.web.answer_parser import MAX_TRAILER_BYTES, AnswerParser
@@ -53,6 +55,14 @@ class ParserTests(SynchronousTestCase):
         parser.begin("GET")
         parser.feed(data)
         self.assertEqual(dict(parser.headers), {"Content-Length": "1"})
+
+    def test_lets_go(self) -> None:
+        """The first bytes of a long answer are not kept until its end."""
+        parser = AnswerParser()
+        parser.begin("GET")
+        pieces = parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc")
+        self.assertEqual(pieces, [b"abc"])
+        self.assertFalse(any(kept is pieces for kept in gc.get_referents(parser)))
 
     def test_closing(self) -> None:
         """After an answer that says so, or of HTTP/1.0, the connection is not used again."""

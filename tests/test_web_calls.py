@@ -8,8 +8,10 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from pigpen.errors import BadAnswer, BodyAborted, ConnectFailed, ConnectionLost, TimedOut
-from pigpen.http.body import BytesBody
+from pigpen.http.body import WINDOW_BYTES, BytesBody, PushBody, read_all
 from pigpen.http.message import Headers, Response
+from pigpen.web.calls import SHARED_BYTES
+from pigpen.web.connections import READ_BYTES
 from tests.raw_server_kit import OK, ClientCase
 
 
@@ -101,6 +103,34 @@ class AnswerTests(CallCase):
         self.whole(OK)
         self.answer(OK)
         self.assertIsNotNone(self.connection.lost)
+
+
+class WindowTests(CallCase):
+    def waiting(self, count: int) -> list[int]:
+        """Bytes that wait for readers who do not read, of so many long answers at once."""
+        calls = [self.call() for _ in range(count)]
+        length = WINDOW_BYTES * 4
+        for connection in self.server.connections[-count:]:
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+            connection.send(b"x" * length)
+        for _ in range(20):
+            self.go()
+        bodies = [self.successResultOf(call).body for call in calls]
+        found = [body.buffered for body in bodies if isinstance(body, PushBody)]
+        for body in bodies:
+            self.assertEqual(len(self.world.run(read_all(body, length))), length)
+        return found
+
+    def test_few(self) -> None:
+        """One answer may run a whole window ahead of its reader, and no further."""
+        [waiting] = self.waiting(1)
+        self.assertTrue(WINDOW_BYTES <= waiting <= WINDOW_BYTES + READ_BYTES, waiting)
+
+    def test_many(self) -> None:
+        """Many slow readers at once take little memory each; nothing is lost."""
+        found = self.waiting(64)
+        self.assertLessEqual(sum(found), SHARED_BYTES + 64 * READ_BYTES)
+        self.assertLess(max(found[1:]), WINDOW_BYTES)
 
 
 class LossTests(CallCase):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: how much is handed over at least, while more is to come
-LEAST_BYTES = 512 * 1024
+LEAST_BYTES = 256 * 1024
 #: how much may wait, beside the batch that is being worked on
-WINDOW_BYTES = 1024 * 1024
+WINDOW_BYTES = 512 * 1024
 
 
 class Batches(Generic[T]):
@@ -57,8 +57,8 @@ class Batches(Generic[T]):
         self._size += size
         if self._size >= LEAST_BYTES:
             self._start()
-        elif self._patience is not None and self._timer is None and not self._running:
-            self._timer = self._env.clock.callLater(self._patience, self._late)
+        elif not self._running:
+            self._be_patient()
         while self._running and self._size >= WINDOW_BYTES:
             await self._wait()
             self.check()
@@ -77,12 +77,20 @@ class Batches(Generic[T]):
         while self._running:
             await self._wait()
 
+    def drop(self) -> None:
+        """Forget what was not begun."""
+        self._clear()
+
     def _clear(self) -> list[T]:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         items, self._gathered, self._size = self._gathered, [], 0
         return items
+
+    def _be_patient(self) -> None:
+        if self._patience is not None and self._timer is None and self._gathered:
+            self._timer = self._env.clock.callLater(self._patience, self._late)
 
     def _late(self) -> None:
         self._timer = None
@@ -97,8 +105,10 @@ class Batches(Generic[T]):
 
     def _done(self, _: None) -> None:
         self._running = False
-        if self._size >= LEAST_BYTES or (self._patience is not None and self._gathered):
+        if self._size >= LEAST_BYTES:
             self._start()
+        else:
+            self._be_patient()
         self._wake()
 
     def _failed(self, failure: Failure) -> None:

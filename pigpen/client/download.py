@@ -41,6 +41,8 @@ from pigpen.http.ranges import ByteRange, parse_content_range
 
 #: hashed between two chunks: less than a millisecond's work
 FEW_BYTES: Final = 256 * 1024
+#: what came is hashed, and its memory free, though no more comes: many readers are slow
+PATIENCE_SECONDS: Final = 0.1
 
 
 async def open_download(session: Session, key: Key, conditions: Headers | None = None) -> Download:
@@ -151,23 +153,26 @@ class Download:
             for chunk in chunks:
                 digest.update(chunk)
 
-        hashing = Batches(self._session.env, work)
+        hashing = Batches(self._session.env, work, PATIENCE_SECONDS)
         # a few take less time than asking a thread
         few = self.offer.length <= FEW_BYTES
         held = b""
         size = 0
-        async with aclosing(self._chunks(ByteRange(0, self.offer.length - 1))) as chunks:
-            async for chunk in chunks:
-                if few:
-                    digest.update(chunk)
-                else:
-                    await hashing.put(chunk, len(chunk))
-                size += len(chunk)
-                on_bytes(size)
-                if held:
-                    yield held
-                held = chunk
-        await hashing.flush()
+        try:
+            async with aclosing(self._chunks(ByteRange(0, self.offer.length - 1))) as chunks:
+                async for chunk in chunks:
+                    if few:
+                        digest.update(chunk)
+                    else:
+                        await hashing.put(chunk, len(chunk))
+                    size += len(chunk)
+                    on_bytes(size)
+                    if held:
+                        yield held
+                    held = chunk
+            await hashing.flush()
+        finally:
+            hashing.drop()
         if digest.hexdigest() != self.offer.digest:
             raise WrongContent(reason="its SHA-256 is another than the coordinator's")
         yield held

@@ -19,7 +19,7 @@ REPLAY_BYTES = 8 * 1024 * 1024
 
 
 #: of all pipes that share, and of one of them at most
-SHARED_BYTES = 12 * 1024 * 1024
+SHARED_BYTES = 8 * 1024 * 1024
 MOST_SHARED_BYTES = 4 * 1024 * 1024
 
 #: of a file, read at a time

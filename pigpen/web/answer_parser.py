@@ -63,6 +63,8 @@ class AnswerParser:
             self.keep = False
             self.broken = not self.ended
             return pieces
+        finally:
+            self._pieces = []  # they are the caller's now
         if pieces or self.ended or not self.status:
             self._void = 0
         else:

@@ -32,6 +32,11 @@ class Keeper(Protocol):
     #: how long one may be idle
     keep_seconds: float
 
+    @property
+    def window(self) -> int:
+        """Bytes of an answer that may wait for its reader."""
+        ...
+
     def made(self, connection: CallProtocol) -> None: ...
 
     def done(self, connection: CallProtocol) -> None:
@@ -166,15 +171,16 @@ class CallProtocol(protocol.Protocol):
         stream = self._body = PushBody(parser.length, on_pause=self._pause)
         stream.on_resume = partial(self._resume, stream)
         stream.on_close = partial(self._leave, stream)
-        # below TLS only the socket reads
-        socket: Any = getattr(self.transport, "transport", self.transport)
-        socket.bufferSize = READ_BYTES
         self._watch.expect(RECEIVING, order.limits.idle_seconds)
         response = Response(parser.status, parser.headers, stream)
         self._push(stream, pieces)
         waiter.callback(response)
 
     def _push(self, body: PushBody, pieces: list[bytes]) -> None:
+        body.window = self._keeper.window
+        # below TLS only the socket reads
+        socket: Any = getattr(self.transport, "transport", self.transport)
+        socket.bufferSize = min(READ_BYTES, body.window)
         for piece in pieces:
             self._body_bytes += len(piece)
             body.push(piece)

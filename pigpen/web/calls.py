@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 
 from pigpen.errors import ConnectionLost, PigpenError, TimedOut
+from pigpen.http.body import WINDOW_BYTES
 from pigpen.http.message import Response
 from pigpen.web.call_protocol import CallProtocol, Keeper
 from pigpen.web.connections import Connector, Origin
@@ -27,6 +28,10 @@ from pigpen.web.exchange import (
     not_connected,
 )
 from pigpen.web.watch import Watch
+
+#: bytes that may wait for the readers of all answers; of one, at least and at most
+SHARED_BYTES: Final = 2 * 1024 * 1024
+LEAST_BYTES: Final = 32 * 1024
 
 #: methods for which a server expects to hear that there is no body (RFC 9110 8.6)
 _WITH_BODY: Final = frozenset({"PATCH", "POST", "PUT"})
@@ -49,6 +54,12 @@ class Calls:
     def busy(self) -> int:
         """Calls that wait, or have a connection."""
         return len(self._waiting) + sum(connection.busy for connection in self._live)
+
+    @property
+    def window(self) -> int:
+        """Many slow readers at once hold less each."""
+        share = SHARED_BYTES // max(1, len(self._live))
+        return min(WINDOW_BYTES, max(LEAST_BYTES, share))
 
     async def call(self, order: Order, body: bytes) -> Response:
         """Send a request, and once more if a kept connection was closed before anything came back
