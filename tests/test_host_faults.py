@@ -271,7 +271,7 @@ class ResumeTests(FaultCase):
         for seed in range(10):
             kit = make_kit(seed)
             send = begin_put(kit, LARGE)
-            kit.disk.kill_at(8 + seed % 6)
+            kit.disk.kill_at(8 + 3 * seed)
             send()
             kit.env.world.settle(30)
             kit.disk.crash()

@@ -169,12 +169,10 @@ class BlobWriter:
 
     def _write(self, chunks: list[bytes]) -> None:
         file = self._open()
-        if not chunks:
-            return
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self._hash.update(data)
-        file.write(data)
-        self._written += len(data)
+        for chunk in chunks:
+            self._hash.update(chunk)
+            file.write(chunk)
+            self._written += len(chunk)
         if self._written - self._hinted >= HINT_BYTES:
             file.start_sync(self._hinted, self._written - self._hinted)
             self._hinted = self._written
