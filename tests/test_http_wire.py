@@ -97,6 +97,15 @@ class RefusalTests(SynchronousTestCase):
         for epoch in (-1, 2**63 - 1, 10**30):
             self.refuse({**registration, "last_epoch": epoch}, wire.Registration)
 
+    def test_texts(self) -> None:
+        """What is shown on terminals holds nothing that moves their cursor."""
+        registration = msgspec.to_builtins(SAMPLES[3])
+        for text in ("a\x1b[31m", "a\nb", "\0", "\x7f", "\x9b31m"):
+            self.refuse({"label": text}, wire.NewKey)
+            self.refuse({**registration, "zone": text}, wire.Registration)
+        wish = msgspec.json.decode('{"label": "Ann’s laptop 🐷"}', type=wire.NewKey)
+        self.assertEqual(wish.label, "Ann’s laptop 🐷")
+
     def test_expectations(self) -> None:
         """An expectation allows only what the specification names."""
         good = msgspec.to_builtins(wire.Expectation(ID, "GET", ID))

@@ -40,6 +40,9 @@ Id = Annotated[str, Meta(pattern="^[0-9a-f]{64}\\Z")]
 Size = Annotated[int, Meta(ge=0, le=2**62)]
 # printable ASCII, without what could end a Link field's target
 Url = Annotated[str, Meta(pattern="^https?://[!#-;=?-~]+\\Z", max_length=2048)]
+# without control characters: it is shown on terminals
+_PLAIN = "^[^\\x00-\\x1f\\x7f-\\x9f]*\\Z"
+Label = Annotated[str, Meta(pattern=_PLAIN, max_length=100)]
 MAX_SECONDS = 86_400
 #: ms since 1970, until the year 9999: later times have no date
 Moment = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
@@ -135,7 +138,7 @@ class Registration(Struct, omit_defaults=True):
     used: Size
     disk_free: Size
     last_epoch: Epoch = 0
-    zone: Annotated[str, Meta(max_length=64)] = ""
+    zone: Annotated[str, Meta(pattern=_PLAIN, max_length=64)] = ""
     pin: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{43}=\\Z")] | None = None
 
 
@@ -358,7 +361,7 @@ class Account(Struct, omit_defaults=True):
 
 
 class NewKey(Struct, omit_defaults=True):
-    label: Annotated[str, Meta(max_length=100)] = ""
+    label: Label = ""
     not_after: Moment | None = None
 
 
