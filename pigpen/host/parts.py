@@ -9,7 +9,7 @@ from pigpen.host.batches import Batches
 from pigpen.host.folder import PART_SECONDS, Folder, FoundPart
 from pigpen.host.space import Room
 from pigpen.host.tasks import Tasks
-from pigpen.host.writer import BlobWriter
+from pigpen.host.writer import BlobWriter, Pending, WriterTools
 
 
 class Parts:
@@ -24,18 +24,18 @@ class Parts:
         on_error: Callable[[BaseException], None],
     ) -> None:
         self._env = env
-        self._folder = folder
         self.batches = Batches(env, folder)
         self._room = room
         self._tasks = tasks
         self.on_error = on_error
+        self._tools = WriterTools(env, folder, self.batches, on_error, Pending())
         self._waiting: dict[str, tuple[float, BlobWriter]] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def new(self, blob: str) -> BlobWriter:
-        return BlobWriter(self._env, self._folder, self.batches, blob, self.on_error)
+        return BlobWriter(self._tools, blob)
 
     def restore(self, found: list[FoundPart]) -> None:
         """Take over what an earlier process left."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -26,13 +27,43 @@ from pigpen.host.lane import Lane
 START_BYTES = 256 * 1024
 #: what may wait in memory while the disk is busy
 MAX_PENDING_BYTES = 1024 * 1024
+#: of all uploads together; then START_BYTES of each
+SHARED_PENDING_BYTES = 4 * 1024 * 1024
 #: after so many bytes the disk is asked to begin, so that the last fsync finds little to do
 HINT_BYTES = 8 * 1024 * 1024
 #: after so many bytes a restarted host can resume
 NOTE_BYTES = 256 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 
-assert START_BYTES <= MAX_PENDING_BYTES < HINT_BYTES < NOTE_BYTES
+assert START_BYTES <= MAX_PENDING_BYTES <= SHARED_PENDING_BYTES
+assert MAX_PENDING_BYTES < HINT_BYTES < NOTE_BYTES
+
+
+class Pending:
+    """The bytes that wait for the disk, of all uploads."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def too_many(self, own: int) -> bool:
+        """Whether an upload that has so many of them must wait."""
+        if own < START_BYTES:
+            return False
+        return own >= MAX_PENDING_BYTES or self.size >= SHARED_PENDING_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class WriterTools:
+    """What all writers of a host share. ``on_error``: told of every failure of the disk, also when
+    nobody waits for it."""
+
+    env: Env
+    folder: Folder
+    batches: Batches
+    on_error: Callable[[BaseException], None]
+    pending: Pending
 
 
 class BlobWriter:
@@ -42,24 +73,17 @@ class BlobWriter:
     """
 
     __slots__ = ("_batches", "_broken", "_failure", "_file", "_flushed", "_folder", "_hash",
-                 "_hinted", "_lane", "_noted", "_pending", "_pending_size", "_space", "_written",
-                 "blob", "offset")  # fmt: skip
+                 "_hinted", "_lane", "_noted", "_pending", "_pending_size", "_shared", "_space",
+                 "_written", "blob", "offset")  # fmt: skip
 
-    def __init__(
-        self,
-        env: Env,
-        folder: Folder,
-        batches: Batches,
-        blob: str,
-        on_error: Callable[[BaseException], None],
-    ) -> None:
-        """:param on_error: told of every failure of the disk, also when nobody waits for it."""
+    def __init__(self, tools: WriterTools, blob: str) -> None:
         self.blob = blob
         #: bytes accepted so far
         self.offset = 0
-        self._folder = folder
-        self._batches = batches
-        self._lane = Lane(env, on_error)
+        self._folder = tools.folder
+        self._batches = tools.batches
+        self._shared = tools.pending
+        self._lane = Lane(tools.env, tools.on_error)
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._flushed = False
@@ -81,12 +105,13 @@ class BlobWriter:
         before them, could not be written: drop."""
         self._pending.append(chunk)
         self._pending_size += len(chunk)
+        self._shared.size += len(chunk)
         self.offset += len(chunk)
         if self._failure is not None:
             raise self._failure
         if self._pending_size >= START_BYTES and self._lane.idle:
             self._flush()
-        while self._pending_size >= MAX_PENDING_BYTES and self._failure is None:
+        while self._shared.too_many(self._pending_size) and self._failure is None:
             await self._wait()
 
     async def finish(self, digest: str | None) -> Written:
@@ -123,6 +148,7 @@ class BlobWriter:
     # -- in the reactor's thread -------------------------------------------------------------------
 
     def _take_pending(self) -> list[bytes]:
+        self._shared.size -= self._pending_size
         chunks, self._pending, self._pending_size = self._pending, [], 0
         return chunks
 
