@@ -200,6 +200,7 @@ class SmallTests(FaceCase):
         self.assertFalse(self.write(b"two").created)
         self.assertEqual((self.read(), self.read(1, 1)), (b"two", b"w"))
         self.assertEqual(self.run_(self.namespace().stat(X)).length, 3)
+        self.assertEqual(self.cloud.metric('pigpen_commits_total{outcome="committed"}'), 2)
 
     def test_unknown_length(self) -> None:
         """A small body of unknown length needs no host."""

@@ -8,9 +8,17 @@ from collections.abc import AsyncGenerator
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from pigpen.errors import BodyAborted, NoHost, NoRoom, PigpenError, QuotaExceeded, Unauthorized
+from pigpen.errors import (
+    BodyAborted,
+    NoHost,
+    NoRoom,
+    PigpenError,
+    PreconditionFailed,
+    QuotaExceeded,
+    Unauthorized,
+)
 from pigpen.http import wire
-from pigpen.http.body import Body, StreamBody
+from pigpen.http.body import Body, BytesBody, StreamBody
 from pigpen.http.fields import format_digest
 from pigpen.http.key import Key
 from pigpen.http.message import Headers, Request, Response
@@ -97,6 +105,18 @@ class ExpectFormTests(UploadsCase):
         """A few bytes are stored at once, whoever waits for 100 Continue."""
         self.add_host()
         self.assertEqual(self.put(HeldBody(b"abc", length=3)).status, 201)
+
+    def test_small_ones_are_commits(self) -> None:
+        """What is committed here counts like what hosts bring, refusals by their name."""
+        self.assertEqual(self.put(BytesBody(b"abc")).status, 201)
+        with self.assertRaises(PreconditionFailed):
+            self.put(BytesBody(b"abc"), If_None_Match="*")
+        with self.assertRaises(Unauthorized):
+            self.put(BytesBody(b"abc"), Authorization="Bearer nonsense")
+        for outcome, count in (("committed", 1), ("precondition", 1), ("unauthorized", 0)):
+            name = f'pigpen_commits_total{{outcome="{outcome}"}}'
+            self.assertEqual(self.cloud.metric(name), count, outcome)
+        self.assertEqual(self.cloud.metric("pigpen_commit_seconds_count"), 1)
 
     def test_refused_unread(self) -> None:
         """Without a right to write the body is not even asked for."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
+from twisted.internet.interfaces import IReactorTime
 
+from pigpen.errors import PigpenError
 from pigpen.http.body import BytesBody
 from pigpen.http.message import Headers, Response
 
@@ -21,6 +24,10 @@ _METHODS = frozenset(
     {"GET", "HEAD", "PUT", "DELETE", "POST", "PATCH", "OPTIONS", "MKCOL", "MOVE", "COPY",
      "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK"}
 )  # fmt: skip
+
+
+#: how commits refuse; who gets another status came to none
+_REFUSED = frozenset({409, 412, 422, 423, 507})
 
 
 class Metrics:
@@ -73,6 +80,19 @@ class Metrics:
     def committed(self, outcome: str) -> None:
         """:param outcome: "committed", or the code of the refusal."""
         self._commits.labels(outcome).inc()
+
+    @contextmanager
+    def committing(self, clock: IReactorTime) -> Iterator[None]:
+        """Around a write whose bytes are committed by us, and not by a host's receipt."""
+        begun = clock.seconds()
+        try:
+            yield
+        except PigpenError as error:
+            if error.status in _REFUSED:
+                self.committed(error.code)
+            raise
+        self.commit_seconds.observe(clock.seconds() - begun)
+        self.committed("committed")
 
     def set_blobs(self, by_copies: dict[int, int]) -> None:
         """How many blobs have how many reachable copies."""

@@ -88,9 +88,10 @@ class Uploads:
 
     async def _store(self, order: Order, data: bytes) -> Response:
         self._metrics.bytes_in.inc(len(data))
-        answer = await self._entrance.write(
-            order.request, order.login, writes.store_inline, order.wish, data
-        )
+        with self._metrics.committing(self._env.clock):
+            answer = await self._entrance.write(
+                order.request, order.login, writes.store_inline, order.wish, data
+            )
         return stored_answer(answer, mtime=order.wish.modified is not None)
 
     # -- by redirect ------------------------------------------------------------------------------

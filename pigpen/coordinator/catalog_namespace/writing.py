@@ -77,9 +77,10 @@ class CatalogWriter:
         if wish.length not in {None, len(data)}:
             raise ShortBody(received=len(data), expected=wish.length)
         self._tools.metrics.bytes_in.inc(len(data))
-        node, created = await self._tools.entrance.write(
-            self._request, self._login, rules.store, wish, data
-        )
+        with self._tools.metrics.committing(self._tools.env.clock):
+            node, created = await self._tools.entrance.write(
+                self._request, self._login, rules.store, wish, data
+            )
         return Written(node, created)
 
     # -- to a host --------------------------------------------------------------------------------
