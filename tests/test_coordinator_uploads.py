@@ -366,6 +366,15 @@ class StreamedTests(UploadsCase):
         self.assertEqual(state.state, "abandoned")
         self.assertEqual(self.account().reserved, 0)
 
+    def test_given_up_before_it_comes(self) -> None:
+        """A client that gave up hears 204, though its PUT is still on its way: it is not stored."""
+        self.add_host()
+        self.assertEqual(self.cloud.ask("DELETE", f"/api/ann/x?write={ID}").status, 204)
+        for data in (b"late", BIG):
+            self.assertEqual(self.cloud.ask("PUT", "/api/ann/x", data, Pigpen_Write=ID).status, 410)
+        self.assertEqual(self.cloud.ask("GET", "/api/ann/x").status, 404)
+        self.assertEqual(self.cloud.ask("DELETE", f"/api/ann/?write={'cd' * 32}").status, 404)
+
     def test_lost_after_commit(self) -> None:
         """A host that dies after the commit: the client hears that it is stored."""
         host = self.add_host()

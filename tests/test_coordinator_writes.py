@@ -396,6 +396,22 @@ class AskTests(WritesCase):
         self.assertRaises(Conflict, writes.abandon, self.tx, self.me, done.write)
         stranger = self.make_principal("other")
         self.assertRaises(NotFound, writes.abandon, self.tx, stranger, done.write)
+        self.assertRaises(NotFound, writes.abandon, self.tx, stranger, done.write, key("a"))
+
+    def test_give_up_before_it_comes(self) -> None:
+        """What is given up while it is still on its way is refused when it arrives: who heard that
+        nothing is stored finds nothing."""
+        writes.abandon(self.tx, self.me, WRITE, key("a"))
+        self.assertEqual(writes.write_state(self.tx, self.me, WRITE).state, "abandoned")
+        wish = writes.WriteWish(key("a"), write=WRITE)
+        self.assertRaises(Gone, writes.open_write, self.tx, self.me, wish)
+        self.assertRaises(Gone, writes.store_inline, self.tx, self.me, wish, b"late")
+        self.assertEqual(self.sums(), (0, 0, 0))
+        self.assertRaises(NotFound, writes.abandon, self.tx, self.me, "cd" * 32, key(""))
+        week = pending_writes.REMEMBER_MS
+        self.tx.now += week + 1
+        pending_writes.forget_writes(self.tx)
+        self.assertRaises(NotFound, writes.write_state, self.tx, self.me, WRITE)
 
 
 class InlineTests(WritesCase):

@@ -94,7 +94,7 @@ class ObjectsApi:
     async def _delete(self, request: Request, login: str, key: Key, query: Query) -> Response:
         write = query.write_id()
         if write is not None:
-            await self._entrance.write(request, login, writes.abandon, write)
+            await self._entrance.write(request, login, writes.abandon, write, key)
         else:
             when = when_of(request, query)
             await self._entrance.write(request, login, namespace.delete, key, when)

@@ -115,6 +115,13 @@ def insert_pending(tx: Transaction, pending: Pending) -> None:
         count_change(tx, pending.account_id, reserved=pending.length)
 
 
+def insert_abandoned(tx: Transaction, pending: Pending) -> None:
+    """Remember that a write was given up before it came."""
+    expires = tx.now + REMEMBER_MS
+    ended = msgspec.structs.replace(pending, state=ABANDONED, length=None, expires=expires)
+    insert_pending(tx, ended)
+
+
 def extend(tx: Transaction, pending: Pending) -> None:
     """An open write goes on: it has a full day again, and who opened it first can see that."""
     expires = max(tx.now + OPEN_MS, pending.expires + 1)

@@ -214,12 +214,17 @@ def write_state(tx: Transaction, principal: Principal, write: str) -> wire.Write
     )
 
 
-def abandon(tx: Transaction, principal: Principal, write: str) -> None:
+def abandon(tx: Transaction, principal: Principal, write: str, key: Key | None = None) -> None:
     """Give a write up: 204, later receipts get 410.
 
+    :param key: where it goes if it is still on its way: it will be refused.
     :raises Conflict: it is committed. :raises NotFound: as `write_state`.
     """
     row = find_pending(tx, bytes.fromhex(write))
+    if row is None and key is not None and not key.is_root:
+        given_up = _pending(tx, principal, WriteWish(key, write=write), None)
+        pending_writes.insert_abandoned(tx, given_up)
+        return
     if row is None or row.account_id != principal.account_id:
         raise NotFound
     if row.state == COMMITTED:
