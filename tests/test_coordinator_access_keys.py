@@ -98,3 +98,5 @@ class AuthorizationTests(SynchronousTestCase):
         self.assertEqual(bearer_token(Headers({"Authorization": "Bearer pph_1"})), "pph_1")
         self.assertRaises(Unauthorized, bearer_token, Headers())
         self.assertRaises(Unauthorized, bearer_token, basic("a:b"))
+        twice = Headers([("Authorization", "Bearer pph_1"), ("Authorization", "Bearer pph_1")])
+        self.assertRaises(BadRequest, bearer_token, twice)

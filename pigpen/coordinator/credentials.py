@@ -20,12 +20,10 @@ def parse_authorization(headers: Headers) -> Credentials:
     :raises Unauthorized: there is none, or it makes no sense: one same answer.
     :raises BadRequest: there are two.
     """
-    values = headers.getall("Authorization", [])
-    if len(values) > 1:
-        raise BadRequest(reason="there is more than one Authorization field")
-    if not values or len(values[0]) > MAX_LENGTH:
+    value = _only_value(headers)
+    if len(value) > MAX_LENGTH:
         raise Unauthorized
-    return _parsed(values[0])
+    return _parsed(value)
 
 
 @lru_cache(maxsize=256)  # a request asks several times, and its client comes again
@@ -40,12 +38,20 @@ def _parsed(value: str) -> Credentials:
 
 
 def bearer_token(headers: Headers) -> str:
-    """The token of ``Bearer TOKEN``, as hosts send it. :raises Unauthorized: there is none."""
-    values = headers.getall("Authorization", [])
-    scheme, _, token = values[0].strip(" \t").partition(" ") if len(values) == 1 else ("", "", "")
+    """The token of ``Bearer TOKEN``, as hosts send it. :raises Unauthorized: there is none.
+    :raises BadRequest: there are two."""
+    scheme, _, token = _only_value(headers).strip(" \t").partition(" ")
     if scheme.lower() != "bearer" or len(token) > MAX_LENGTH:
         raise Unauthorized
     return token.strip(" ")
+
+
+def _only_value(headers: Headers) -> str:
+    """What Authorization says; "": nothing."""
+    values = headers.getall("Authorization", [])
+    if len(values) > 1:
+        raise BadRequest(reason="there is more than one Authorization field")
+    return values[0] if values else ""
 
 
 def _basic(text: str) -> Credentials:
