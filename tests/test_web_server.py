@@ -40,6 +40,19 @@ class ConnectionTests(SynchronousTestCase):
         self.assertFalse(server.connect("127.0.0.1").closed)
         self.assertFalse(server.connect("127.0.0.1").closed)
 
+    def test_as_told(self) -> None:
+        """Unless told otherwise, 50 come from one address, and 1,000 in all, as the documentation
+        says; of those that ask for nothing the first gives way."""
+        server = Server(Recorder())
+        first = [server.connect("192.0.2.1") for _ in range(50)]
+        self.assertFalse(any(one.closed for one in first))
+        self.assertTrue(server.connect("192.0.2.1").closed)
+        for number in range(950):
+            self.assertFalse(server.connect(f"198.51.{number // 50}.1").closed)
+        self.assertFalse(first[0].closed)
+        self.assertFalse(server.connect("203.0.113.1").closed)
+        self.assertTrue(first[0].closed)
+
     def test_crowd(self) -> None:
         """A crowd that asks for nothing keeps nobody out: for each newcomer the connection that
         was used longest ago ends. Those with a request stay; if all have one, nobody is added."""
