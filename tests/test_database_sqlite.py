@@ -17,7 +17,7 @@ from pigpen.coordinator.catalog.sqlite import SqliteCatalog
 from pigpen.database.batches import Batches
 from pigpen.database.schema import read_schema
 from pigpen.database.transaction import Transaction
-from pigpen.errors import CatalogFull, ConfigError, Conflict, Unavailable
+from pigpen.errors import CatalogFull, ConfigError, Unavailable
 from tests.catalog_kit import FileCase, InlineEnv
 from tests.database_kit import CommitContract, ConcurrencyContract, add, add_and_refuse, names
 
@@ -75,7 +75,7 @@ class CommitTests(CommitContract, SqliteCase):
         later = self.catalog.write(add, "c")
         self.env.run_threads()
         self.failureResultOf(one, CatalogFull)
-        self.failureResultOf(refused, Conflict)
+        self.failureResultOf(refused, CatalogFull)
         self.failureResultOf(other, CatalogFull)
         self.successResultOf(later)
         self.assertEqual(self.names(), ["c"])

@@ -97,14 +97,14 @@ class Database:
     def _refuse(self, calls: list[Call], error: Exception, told: PigpenError) -> None:
         """A commit failed: none of its calls has changed anything.
 
-        :param error: for the log. :param told: what their callers hear.
+        :param error: for the log. :param told: what their callers hear, those of refused ones too:
+            these may have been judged by a change that is gone.
         """
         self.log.error(
             "the {noun} refused {count} changes: {error}",
             noun=self.noun,
             count=len(calls),
-            error=error,
+            error=" ".join(str(error).split()),
         )
         for call in calls:
-            if not isinstance(call.error, PigpenError):
-                call.error = told
+            call.error = told

@@ -7,7 +7,7 @@ transaction begins anew, with savepoints.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pigpen.database.batches import Call
@@ -20,10 +20,6 @@ class Writer(Protocol):
     @property
     def changes(self) -> int:
         """Rows changed so far; any number that grows with them."""
-
-    def begin(self) -> None: ...
-
-    def rollback(self) -> None: ...
 
     def mark(self) -> None:
         """Begin a savepoint."""
@@ -41,9 +37,15 @@ class Writer(Protocol):
         """Whether an error that is not fatal ends the transaction all the same."""
 
 
-def run_changes(writer: Writer, transaction: Transaction, taken: Iterable[Call]) -> None:
+def run_changes(
+    writer: Writer,
+    transaction: Transaction,
+    taken: Iterable[Call],
+    begin_again: Callable[[], None],
+) -> None:
     """Run changes as they are asked for, and set the result or error of each.
 
+    :param begin_again: undoes all so far, in the same transaction or a new one.
     :raises Exception: what is fatal to all of them.
     """
     calls: list[Call] = []
@@ -54,7 +56,7 @@ def run_changes(writer: Writer, transaction: Transaction, taken: Iterable[Call])
             _run_marked(writer, transaction, call)
         elif not _run_whole(writer, transaction, call):
             whole = False
-            _run_again(writer, transaction, calls)
+            _run_again(writer, transaction, calls, begin_again)
 
 
 def _run_whole(writer: Writer, transaction: Transaction, call: Call) -> bool:
@@ -66,9 +68,10 @@ def _run_whole(writer: Writer, transaction: Transaction, call: Call) -> bool:
     return writer.changes == before and not writer.spoils(call.error)
 
 
-def _run_again(writer: Writer, transaction: Transaction, calls: list[Call]) -> None:
-    writer.rollback()
-    writer.begin()
+def _run_again(
+    writer: Writer, transaction: Transaction, calls: list[Call], begin_again: Callable[[], None]
+) -> None:
+    begin_again()
     for call in calls:
         _run_marked(writer, transaction, call)
 

@@ -5,6 +5,7 @@ Threads run inline; `env.held = []` holds them back so that calls wait and share
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,14 +18,24 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.catalog.postgresql import PostgresqlCatalog
+from pigpen.database.batches import Call
+from pigpen.database.postgresql.changes import Changes
 from pigpen.database.postgresql.database import WRITE
 from pigpen.database.postgresql.lease import LEASE_SECONDS, RENEW_SECONDS, LeaseLost
-from pigpen.database.postgresql.link import Link
+from pigpen.database.postgresql.link import Link, PostgresqlTransaction, Unreachable
+from pigpen.database.postgresql.setup import Setup
 from pigpen.database.schema import read_schema
 from pigpen.database.transaction import Transaction
-from pigpen.errors import BadRequest, ConfigError, Unavailable
+from pigpen.errors import BadRequest, ConfigError, Conflict, Unavailable
 from tests.catalog_kit import InlineEnv
-from tests.database_kit import CommitContract, ConcurrencyContract, DatabaseCase, add, names
+from tests.database_kit import (
+    CommitContract,
+    ConcurrencyContract,
+    DatabaseCase,
+    add,
+    add_and_refuse,
+    names,
+)
 from tests.functional.observing import until
 from tests.functional.postgresql import Server, programs, shared_server
 from tests.functional.solo import ROOT
@@ -120,6 +131,27 @@ class CommitTests(CommitContract, OpenCase):
         self.assertEqual(self.names(self.open()), ["a"])
         self.assertEqual(len(self.env.clock.getDelayedCalls()), 1)
 
+    def test_a_statement_that_failed_before(self) -> None:
+        """A rule of ours that goes on after an error has done nothing, and does not pass for done:
+        the server answers its COMMIT by a rollback."""
+
+        def go_on(tx: Transaction) -> None:
+            add(tx, "a")
+            with contextlib.suppress(psycopg.Error):
+                tx.one("SELECT nothing FROM nowhere")
+
+        self.failureResultOf(self.catalog.write(go_on), Unavailable)
+        self.assertEqual(self.names(), [])
+
+    def test_too_long_for_an_index(self) -> None:
+        """A row that no index takes is refused alone."""
+        long = "".join(map(chr, self.env.random.choices(range(0x4E00, 0x9FFF), k=3000)))
+        self.env.held = []
+        good, large = self.catalog.write(add, "a"), self.catalog.write(add, long)
+        self.env.run_threads()
+        self.successResultOf(good)
+        self.failureResultOf(large, psycopg.errors.ProgramLimitExceeded)
+
 
 class ConflictTests(OpenCase):
     """Somebody else changes the same rows in the same moment (40001)."""
@@ -204,6 +236,45 @@ class LossTests(OpenCase):
         self.successResultOf(self.catalog.write(count))
         self.assertEqual(self.names(), ["0"])
         self.assertEqual(runs, ["0"])
+
+    def test_cut_after_a_commit_that_began_again(self) -> None:
+        """A refused change had its batch run again before: it is known all the same what happened,
+        and nothing is done twice."""
+        self.cut("after")
+        self.env.held = []
+        good = self.catalog.write(add, "a")
+        refused = self.catalog.write(add_and_refuse, "b")
+        self.env.run_threads()
+        self.failureResultOf(refused, Conflict)
+        self.successResultOf(good)
+        self.assertEqual(self.names(), ["a"])
+
+    def test_frozen(self) -> None:
+        """The server's machine answers, it does not: nobody waits for ever."""
+        self.catalog._changes.link.drop()
+        link = self.catalog._changes.link = Link(self.address, WRITE, silence_seconds=0.5)
+        self.addCleanup(link.drop)
+
+        def freeze(tx: Transaction) -> None:
+            add(tx, "b")
+            if not frozen:
+                [pid] = tx.one("SELECT pg_backend_pid()") or (0,)
+                frozen.append(pid)
+                os.kill(pid, signal.SIGSTOP)
+                self.addCleanup(thaw)
+            add(tx, "c")
+
+        def thaw() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(frozen[0], signal.SIGCONT)
+
+        frozen: list[int] = []
+        # the frozen one keeps the lease's row locked
+        self.failureResultOf(self.catalog.write(freeze), Unavailable)
+        self.assertEqual(self.names(), [])
+        thaw()
+        self.successResultOf(self.catalog.write(add, "a"))
+        self.assertEqual(self.names(), ["a"])
 
     def test_an_operator_is_told(self) -> None:
         """A task beside a coordinator has no lease to ask: it says that it may have been done."""
@@ -291,8 +362,86 @@ class LeaseTests(PostgresqlCase):
         self.assertEqual(self.env.clock.getDelayedCalls(), [])
         self.assertEqual(self.names(second), ["b"])
 
+    def test_taken_over_while_a_batch_begins_again(self) -> None:
+        """Another coordinator waited for the lease's row, and gets it when a refused change has the
+        batch run again: nothing of it is done."""
+        first, other = self.open(), self.other()
+
+        class TakenOver(Link):
+            def rollback(self) -> None:
+                super().rollback()
+                other.execute("UPDATE leases SET holder = 'x' WHERE name = 'coordinator'")
+
+        first._changes.link.drop()
+        link = first._changes.link = TakenOver(self.address, WRITE)
+        self.addCleanup(link.drop)
+        self.env.held = []
+        good, refused = first.write(add, "a"), first.write(add_and_refuse, "b")
+        self.env.run_threads()
+        for done in (good, refused):
+            self.failureResultOf(done, LeaseLost)
+        rows = other.execute("SELECT name FROM leases").fetchall()
+        self.assertEqual(rows, [("coordinator",)])
+
+
+class AwayTests(OpenCase):
+    """A server to which no connection can be made, and each try takes its time."""
+
+    def away(self) -> Link:
+        tried = self.tried
+
+        class Away(Link):
+            def begin(self) -> None:
+                tried.append(True)
+                raise Unreachable("timeout expired")
+
+        return Away(self.address, WRITE)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tried: list[bool] = []
+        self.env.held = []
+
+    def test_writes(self) -> None:
+        """All that wait hear of one try."""
+        self.catalog._changes.link.drop()
+        self.catalog._changes.link = self.away()
+        waiting = [self.catalog.write(add, str(n)) for n in range(100)]
+        self.env.run_threads()
+        for done in waiting:
+            self.failureResultOf(done, Unavailable)
+        self.assertEqual(len(self.tried), 1)
+
+    def test_reads(self) -> None:
+        """All that wait for one connection hear of one try."""
+        link = self.away()
+        waiting = [Call(names, ()) for _ in range(50)]
+        left = iter(waiting)
+        self.catalog._read_batch(link, lambda: next(left, None))
+        for call in waiting:
+            self.assertIsInstance(call.error, Unavailable)
+        self.assertEqual(len(self.tried), 1)
+
 
 class OpenTests(PostgresqlCase):
+    def test_made_by_two(self) -> None:
+        """An operator's task on an empty database while the coordinator starts: whoever is second
+        takes the tables of the first."""
+        link = Link(self.address, WRITE)
+        self.addCleanup(link.drop)
+        changes = Changes(link, lambda link: PostgresqlTransaction(link, self.env.random, 1), "it")
+        setup = Setup("it", SCHEMA, "coordinator", PostgresqlCatalog.log)
+        first: list[PostgresqlCatalog] = []
+
+        def second(tx: Transaction) -> None:
+            tx.one("SELECT 1")  # from here on it sees no changes of others
+            if not first:
+                first.append(self.open())
+            setup.prepare(tx)
+
+        changes.run(second)
+        self.successResultOf(first[0].write(add, "a"))
+
     def test_newer_schema_is_refused(self) -> None:
         """An older program leaves a newer catalog as it is (U1)."""
         self.successResultOf(Deferred.fromCoroutine(self.open(schema=NEXT_SCHEMA).close()))

@@ -54,6 +54,15 @@ class Changes:
 
         return self._tried(attempt)
 
+    def begin_again(self) -> None:
+        """In a rule that `run` runs: undo all so far.
+
+        The lease is renewed once more: else nobody would know that it is ours still, nor what
+        became of the COMMIT.
+        """
+        self.link.rollback()
+        self._begin()
+
     def _tried(self, attempt: Callable[[], T]) -> T:
         """Until it neither meets another transaction nor loses its connection."""
         for number in range(TRIES):

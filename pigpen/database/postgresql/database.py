@@ -8,7 +8,7 @@ a few times; then its callers hear 503. Whether a lost COMMIT happened is asked,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
@@ -186,9 +186,13 @@ class PostgresqlDatabase(Database):
         return PostgresqlTransaction(link, self._env.random, self._now())
 
     def _read_batch(self, link: Link, take: Take) -> None:
+        calls: list[Call] = []
         try:
-            for call in self._taken(take, [], READ_SECONDS):
+            for call in self._taken(take, calls, READ_SECONDS):
                 self._read(link, call)
+        except Unreachable:
+            for call in (calls[-1], *_all(take)):
+                call.error = self._unreachable()
         finally:
             link.rollback()
 
@@ -205,8 +209,7 @@ class PostgresqlDatabase(Database):
                 if not (is_met(error) or is_lost(error)):
                     return
             except Unreachable:
-                call.error = Unavailable(reason=f"the {self.noun} cannot be reached")
-                return
+                raise
             except Exception as error:  # noqa: BLE001  # handed to the caller, whole
                 call.error = error
                 return
@@ -221,18 +224,22 @@ class PostgresqlDatabase(Database):
         except psycopg.Error as error:
             self._failed(take, calls, error, self.error_of(error))
         except Unreachable as error:
-            told = Unavailable(reason=f"the {self.noun} cannot be reached")
-            self._failed(take, calls, error, told)
+            calls.extend(_all(take))
+            self._failed(take, calls, error, self._unreachable())
         except (LeaseLost, OutcomeUnknown) as error:
             self._failed(take, calls, error, error)
 
     def _write_all(self, take: Take, calls: list[Call], transaction: Transaction) -> None:
-        run_changes(self._changes.link, transaction, self._taken(take, calls, WRITE_SECONDS))
+        taken = self._taken(take, calls, WRITE_SECONDS)
+        run_changes(self._changes.link, transaction, taken, self._changes.begin_again)
 
     def _failed(self, take: Take, calls: list[Call], error: Exception, told: PigpenError) -> None:
         if not calls and (call := take()) is not None:
             calls.append(call)
         self._refuse(calls, error, told)
+
+    def _unreachable(self) -> PigpenError:
+        return Unavailable(reason=f"the {self.noun} cannot be reached")
 
     # -- leaving ----------------------------------------------------------------------------------
 
@@ -255,6 +262,12 @@ class PostgresqlDatabase(Database):
         if is_met(error) or error.sqlstate == "57014":
             return Unavailable(reason=f"the {cls.noun} is busy")
         return Unavailable(reason=f"the {cls.noun} cannot be reached")
+
+
+def _all(take: Take) -> Iterator[Call]:
+    """All that wait: each try to reach a server that is away may take seconds."""
+    while (call := take()) is not None:
+        yield call
 
 
 def _nothing(_: Transaction) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import RawCursor
+from psycopg.abc import RV, PQGen
 from psycopg.types.numeric import Int8Dumper, IntLoader
 
 from pigpen.database.postgresql.dialect import translate
@@ -18,6 +19,9 @@ from pigpen.errors import BadRequest
 #: seconds until a server that does not answer is given up; libpq asks idle connections too
 CONNECT_SECONDS: Final = 10
 STATEMENT_SECONDS: Final = 30
+#: a server whose machine answers, but not itself, ends no statement either
+SILENCE_SECONDS: Final = 45
+assert SILENCE_SECONDS > STATEMENT_SECONDS, "what the server ends itself is told apart"
 #: statements a connection keeps prepared
 PREPARED: Final = 512
 #: rows that `PostgresqlTransaction.each` asks for at a time
@@ -41,16 +45,32 @@ class Unreachable(Exception):
         self.why = why
 
 
+class _Connection(psycopg.Connection[Row]):
+    """Waits so long for one answer."""
+
+    silence_seconds: float = SILENCE_SECONDS
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        try:
+            return super().wait(gen, interval, timeout or self.silence_seconds)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                self.close()  # its answer may still come, and would be taken for the next one's
+            raise
+
+
 class Link:
     """The `Connection` of transactions at a server, and a `Writer`."""
 
-    __slots__ = ("_address", "_begin", "_connection", "changes", "cursors")
+    __slots__ = ("_address", "_begin", "_connection", "_silence_seconds", "changes", "cursors")
 
-    def __init__(self, address: str, begin: str) -> None:
-        """:param begin: the statement that begins a transaction."""
+    def __init__(self, address: str, begin: str, silence_seconds: float = SILENCE_SECONDS) -> None:
+        """:param begin: the statement that begins a transaction. :param silence_seconds: how long
+        to wait for an answer."""
+        self._silence_seconds = silence_seconds
         self._address = address
         self._begin = begin
-        self._connection: psycopg.Connection[Row] | None = None
+        self._connection: _Connection | None = None
         self.changes = 0
         #: that the transaction has declared
         self.cursors = 0
@@ -76,7 +96,9 @@ class Link:
 
     def commit(self) -> None:
         """:raises psycopg.Error: it did not happen; if the link is lost now, it may have."""
-        self._run("COMMIT")
+        # a transaction in which a statement failed is rolled back without an error
+        if self._run("COMMIT") != "COMMIT":
+            raise psycopg.InternalError("a statement had failed before")
 
     def rollback(self) -> None:
         """Whatever happened, leave no transaction open."""
@@ -132,9 +154,10 @@ class Link:
         """The server lets a transaction in which a statement failed do nothing more."""
         return isinstance(error, psycopg.Error)
 
-    def _run(self, command: str) -> None:
+    def _run(self, command: str) -> str | None:
+        """:return: what the server says it did."""
         assert self._connection is not None
-        self._connection.execute(command.encode())
+        return self._connection.execute(command.encode()).statusmessage
 
     def _connect(self) -> None:
         self.drop()
@@ -143,8 +166,8 @@ class Link:
         except psycopg.Error as error:
             raise Unreachable(str(error).strip().partition("\n")[0]) from None
 
-    def _connected(self) -> psycopg.Connection[Row]:
-        connection: psycopg.Connection[Row] = psycopg.connect(
+    def _connected(self) -> _Connection:
+        connection = _Connection.connect(
             self._address,
             autocommit=True,  # begin and commit are said
             cursor_factory=RawCursor,
@@ -156,6 +179,7 @@ class Link:
             application_name="pigpen",
             client_encoding="utf-8",
         )
+        connection.silence_seconds = self._silence_seconds
         connection.execute(_SETTINGS.encode())
         connection.prepared_max = PREPARED
         adapters = connection.adapters
@@ -188,8 +212,8 @@ class PostgresqlTransaction(Transaction):
 
 # -- errors ---------------------------------------------------------------------------------------
 
-#: SQLSTATE classes: data, integrity, and wrong SQL, which only fail who met them
-_OWN_FAULTS = ("22", "23", "42")
+#: SQLSTATE classes: data, integrity, wrong SQL and too long rows, which only fail who met them
+_OWN_FAULTS = ("22", "23", "42", "54")
 #: two transactions met, and one may try again
 _MET = ("40001", "40P01")
 #: the server goes down, comes up, or does not know what became of a COMMIT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from psycopg.errors import DuplicateTable, SerializationFailure, UniqueViolation
 from twisted.logger import Logger
 
 from pigpen.database import schema as schema_files
@@ -46,7 +47,11 @@ class Setup:
                     setting=setting,
                 )
         if not self._number(tx):
-            self.migrate(tx)
+            try:
+                self.migrate(tx)
+            except (DuplicateTable, UniqueViolation):
+                # somebody else makes them in the same moment: see what came of it
+                raise SerializationFailure from None
         check_known(self._number(tx), self._name, self._schema)
 
     def check_old_enough(self, tx: Transaction) -> None:

@@ -189,7 +189,8 @@ class SqliteDatabase(Database):
         try:
             writer.begin()
             transaction = self._transaction(self._writer)
-            run_changes(writer, transaction, self._taken(take, calls, WRITE_SECONDS))
+            taken = self._taken(take, calls, WRITE_SECONDS)
+            run_changes(writer, transaction, taken, writer.begin_again)
             writer.commit()
         except sqlite3.Error as error:
             if not calls and (call := take()) is not None:

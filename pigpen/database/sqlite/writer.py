@@ -38,6 +38,10 @@ class SqliteWriter:
     def rollback(self) -> None:
         self._connection.execute("ROLLBACK")
 
+    def begin_again(self) -> None:
+        self.rollback()
+        self.begin()
+
     def end(self) -> None:
         """Whatever happened, leave no transaction open."""
         if self._connection.in_transaction:
