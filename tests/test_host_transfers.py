@@ -120,6 +120,11 @@ class PutTests(SynchronousTestCase):
         first = self.kit.ask("PUT", path, body=body)
         body.push(b"abc")
         self.assertEqual(self.kit.status("PUT", path, body=b"abcdef"), 409)
+        # from where it would go on nobody knows yet: not from byte 0
+        rest = self.kit.env.run(
+            self.kit.ask("PUT", path, headers={"Upload-Offset": "3"}, body=b"def")
+        )
+        self.assertEqual((rest.status, rest.headers.get("Upload-Offset")), (409, None))
         body.push(b"def")
         body.finish()
         self.assertEqual(self.kit.env.run(first).status, 201)

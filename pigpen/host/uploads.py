@@ -126,14 +126,15 @@ class Upload:
             raise self._tools.table.violation("spent")
         if not self._tools.takes_writes():
             raise Unavailable(reason="this host takes no writes; ask the coordinator for another")
+        if self._expected.blob in self._tools.running:
+            # how much of it will be here is not known yet
+            raise Conflict(reason="this upload is under way on another connection")
         have = current_offset(self._tools.parts, self._live)
         begin = self._begin(have)
         if begin is None:
             return _wrong_offset(have)
         self._check_length(begin)
         self._digest = wanted_digest(self._fields, self._expected.digest)
-        if self._expected.blob in self._tools.running:
-            raise Conflict(reason="this upload is under way on another connection")
         self._tools.table.begin_put(self._live)
         work = self._tools.tasks.start(self._run(begin))
         try:
