@@ -161,5 +161,5 @@ FACE_CASES = (
          {"Apache": 1.0}),
     Case("face-locks", "LOCK, then UNLOCK, of many objects, 8 connections: pairs", "1/s",
          _locks(8), {"Apache": 1.0}),
-    Case("face-locks-one", "The same over one connection", "1/s", _locks(1), {}),
+    Case("face-locks-one", "The same over one connection", "1/s", _locks(1), {"Apache": 1.0}),
 )  # fmt: skip

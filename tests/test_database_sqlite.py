@@ -17,7 +17,7 @@ from pigpen.coordinator.catalog.sqlite import SqliteCatalog
 from pigpen.database.batches import Batches
 from pigpen.database.schema import read_schema
 from pigpen.database.transaction import Transaction
-from pigpen.errors import CatalogFull, ConfigError, Unavailable
+from pigpen.errors import CatalogFull, ConfigError, Conflict, Unavailable
 from tests.catalog_kit import FileCase, InlineEnv
 from tests.database_kit import CommitContract, ConcurrencyContract, add, add_and_refuse, names
 
@@ -61,6 +61,41 @@ class CommitTests(CommitContract, SqliteCase):
             self.catalog.write(add, name).addCallback(look)
         self.env.run_threads()
         self.assertEqual(seen, [2, 2])
+
+    def test_what_waits_for_the_disk(self) -> None:
+        """An ending that may be lost does not wait for the disk, unless it goes with what does; and
+        what may not be lost always waits."""
+
+        def synced(tx: Transaction) -> tuple[int, bool]:
+            (level,) = tx.one("PRAGMA synchronous") or ()
+            return self.env.hops, level == 2
+
+        def refused(tx: Transaction) -> None:
+            raise Conflict
+
+        soon, write = self.catalog.write_soon, self.catalog.write
+        self.env.held = []
+        waiting = [lane(synced) for lane in (soon, soon, write, soon, write)]
+        bad = soon(refused)
+        self.env.run_threads()
+        self.failureResultOf(bad, Conflict)
+        hops, levels = zip(*map(self.successResultOf, waiting), strict=True)
+        self.assertEqual(levels, (False, False, True, True, True))
+        self.assertEqual([hop - hops[0] for hop in hops], [0, 0, 1, 1, 1])
+        later = write(synced)
+        self.env.run_threads()
+        self.assertTrue(self.successResultOf(later)[1])
+
+    def test_unsynced_is_committed(self) -> None:
+        """What does not wait for the disk can be seen by all when it is told of, and outlives the
+        process."""
+        self.successResultOf(self.catalog.write_soon(add, "a"))
+        with sqlite3.connect(self.path) as other:
+            self.assertEqual(other.execute("SELECT count(*) FROM leases").fetchone(), (1,))
+        other.close()
+        self.catalog.drop()
+        self.catalog = self.open()
+        self.assertEqual(self.names(), ["a"])
 
     def test_full_disk_fails_the_batch(self) -> None:
         """The disk is full in mid-batch: nobody is told yes, and the next change works."""

@@ -103,7 +103,7 @@ class Details:
         if not token:
             raise BadRequest(reason="say which lock: ?lock=TOKEN")
         when = when_of(request, query)
-        await self._entrance.write(request, login, locking.unlock, key, token, when)
+        await self._entrance.write_soon(request, login, locking.unlock, key, token, when)
         return Response(204)
 
 

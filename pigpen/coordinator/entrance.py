@@ -62,6 +62,18 @@ class Entrance:
         """As `read`, for a rule that changes things; done when that is durable."""
         return await self._enter(self._catalog.write, request, login, _bound(rule, kwargs), args)
 
+    async def write_soon(
+        self,
+        request: Request,
+        login: str | None,
+        rule: Callable[Concatenate[Transaction, Principal, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `write`, for what does no harm if a power cut undoes it (`Database.write_soon`)."""
+        run = self._catalog.write_soon
+        return await self._enter(run, request, login, _bound(rule, kwargs), args)
+
     async def _enter(
         self,
         run: Callable[..., Any],

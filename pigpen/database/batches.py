@@ -20,9 +20,13 @@ from pigpen.errors import Unavailable
 class Call:
     """A rule with its arguments, and once it ran its result or error."""
 
-    __slots__ = ("arguments", "done", "error", "function", "result")
+    __slots__ = ("arguments", "done", "durable", "error", "function", "result")
 
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], *, durable: bool = True
+    ) -> None:
+        """:param durable: its commit must reach the disk before it is told of."""
+        self.durable = durable
         self.function = function
         self.arguments = arguments
         self.done: Deferred[Any] = Deferred()
@@ -76,13 +80,15 @@ class Batches:
         """Whether a batch is under way."""
         return self._running
 
-    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Deferred[Any]:
+    def call(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], *, durable: bool = True
+    ) -> Deferred[Any]:
         """:raises Unavailable: the queue is full, or the database was closed."""
         if self._closed is not None:
             raise Unavailable(reason=f"the {self._noun} is closed")
         if len(self._waiting) >= self._waiting_limit:
             raise Unavailable(reason=f"too many requests wait for the {self._noun}")
-        call = Call(function, arguments)
+        call = Call(function, arguments, durable=durable)
         self._waiting.append(call)
         if not self._running:
             self._start()
@@ -106,6 +112,8 @@ class Batches:
 
         def take() -> Call | None:
             while len(batch) < self._batch_limit and self._waiting:
+                if batch and self._waiting[0].durable and not batch[0].durable:
+                    return None  # the next batch waits for the disk, this one does not
                 call = self._waiting.popleft()
                 if not call.done.called:  # cancelled before it began
                     batch.append(call)

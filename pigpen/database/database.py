@@ -67,6 +67,15 @@ class Database:
         assert not kwargs
         return self._writes.call(rule, args)
 
+    def write_soon(
+        self, rule: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Deferred[T]:
+        """As `write`, for what does no harm if a power cut undoes it, such as the end of a lock,
+        which ends by itself: it need not wait for the disk. Fires when all can see it and the death
+        of this process cannot undo it; the next `write` makes it durable with its own changes."""
+        assert not kwargs
+        return self._writes.call(rule, args, durable=False)
+
     async def close(self) -> None:
         """Finish what waits, then leave it in one piece."""
         raise NotImplementedError
@@ -83,9 +92,9 @@ class Database:
 
         :param calls: gets each that is taken; what it has from an attempt before comes first.
         """
-        yield from tuple(calls)
         clock = self._env.clock
         end = clock.seconds() + seconds
+        yield from tuple(calls)
         while clock.seconds() <= end and (call := take()) is not None:
             calls.append(call)
             yield call

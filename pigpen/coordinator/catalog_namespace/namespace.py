@@ -135,7 +135,10 @@ class CatalogNamespace:
         )
 
     async def unlock(self, key: Key, token: str, when: When) -> None:
-        await self._entrance.write(self._request, self._login, locking.unlock, key, token, when)
+        # undone by a power cut it would end all the same, at its time
+        await self._entrance.write_soon(
+            self._request, self._login, locking.unlock, key, token, when
+        )
 
     async def quota(self, key: Key) -> Quota:
         """Of the account, and what the hosts that are online have room for."""

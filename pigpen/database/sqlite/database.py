@@ -35,6 +35,8 @@ BUSY_MS = 5_000
 WRITER_CACHE_KIB = 8_000
 #: where sorts and savepoints keep what they set aside: a full /tmp is then nothing to us
 IN_MEMORY = 2
+#: PRAGMA synchronous of a WAL: each commit is synced, or only what a checkpoint copies
+FULL, NORMAL = 2, 1
 
 
 class SqliteDatabase(Database):
@@ -47,6 +49,8 @@ class SqliteDatabase(Database):
         self._beside = False
         self._connections: list[sqlite3.Connection] = []
         self._reader: sqlite3.Connection | None = None
+        #: whether the writer's commits wait for the disk now
+        self._durable = True
         self._writer: sqlite3.Connection | None = None
         self._reads = self._lane(self._read_batch, READ_BATCH)
 
@@ -184,20 +188,30 @@ class SqliteDatabase(Database):
 
     def _write_batch(self, take: Take) -> None:
         assert self._writer is not None
+        if (first := take()) is None:
+            return
         writer = SqliteWriter(self._writer)
-        calls: list[Call] = []
+        calls = [first]
         try:
+            self._sync_commits(first.durable)
             writer.begin()
             transaction = self._transaction(self._writer)
             taken = self._taken(take, calls, WRITE_SECONDS)
             run_changes(writer, transaction, taken, writer.begin_again)
             writer.commit()
         except sqlite3.Error as error:
-            if not calls and (call := take()) is not None:
-                calls.append(call)
             self._refuse(calls, error, self.error_of(error))
         finally:
             writer.end()
+
+    def _sync_commits(self, durable: bool) -> None:
+        """Whether commits wait for the disk from now on. Unsynced ones lie in the WAL before the
+        next synced one, and a checkpoint syncs it first (SQLite, PRAGMA synchronous): a power cut
+        takes the last commits, never one that a later one was told to rest on."""
+        if durable is not self._durable:
+            assert self._writer is not None
+            self._writer.execute(f"PRAGMA synchronous = {FULL if durable else NORMAL}")
+            self._durable = durable
 
     @classmethod
     def error_of(cls, error: sqlite3.Error) -> PigpenError:
@@ -214,7 +228,7 @@ def _configure(connection: sqlite3.Connection, path: str) -> None:
     """Set what durability and safety rest on, and read it back (REL 4)."""
     wanted = {
         "journal_mode": "wal",
-        "synchronous": 2,
+        "synchronous": FULL,
         "busy_timeout": BUSY_MS,
         "trusted_schema": 0,
         "foreign_keys": 1,
