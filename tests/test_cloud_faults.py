@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from pigpen.env import sleep
 from pigpen.errors import NoAnswer
 from pigpen.http import wire
 from pigpen.http.body import StreamBody
@@ -158,6 +159,25 @@ class OutageTests(FaultCase):
         self.assertEqual(cloud.get("x").data, b"between")
         state = cloud.ask("GET", f"/api/ann/x?write={ID}").json(wire.WriteState)
         self.assertEqual((state.state, state.status), ("refused", 409))
+
+    def test_left_before_a_repetition(self) -> None:
+        """Nor does one whose client left while the host could not tell the coordinator, when the
+        connection breaks and what was said of that client is said again (CLD-34)."""
+        cloud = self.make_cloud()
+        network = cloud.world.network
+        offer = cloud.ask("PUT", "/api/ann/x?redirect=false", Upload_Length=str(len(NEW)))
+        network.partition("h1", "coordinator")
+        sending = Deferred.fromCoroutine(cloud.asking("PUT", offer.json(wire.UploadOffer).url, NEW))
+        cloud.run(sleep(cloud.user, 1))
+        sending.cancel()
+        self.failureResultOf(sending)
+        cloud.run(sleep(cloud.user, 1))
+        network.reset_all("h1", "coordinator")
+        self.assertEqual(cloud.ask("PUT", "/api/ann/x", b"newer").status, 204)
+        cloud.run(sleep(cloud.user, 1))
+        network.heal("h1", "coordinator")
+        cloud.world.settle(60)
+        self.assertEqual(cloud.get("x").data, b"newer")
 
     def test_coordinator_cut_off(self) -> None:
         """Where the coordinator does not reach a host, nobody is sent there: 503 within a second,

@@ -195,6 +195,16 @@ class FolderTests(SynchronousTestCase):
             kit.env.run(kit.host.start())
         self.assertEqual(kit.disk.peek("/pool/pigpen-host.json"), b"{")
 
+    def test_identity_open_to_others(self) -> None:
+        """Who can read a host's key can be that host: it does not start, and says what to do."""
+        kit = Kit().start()
+        kit.env.run(kit.host.stop(0))
+        for mode, mine, remedy in ((0o640, True, "chmod 600"), (0o600, False, "chown")):
+            file = kit.disk._file("/pool/pigpen-host.json")
+            file.mode, file.mine = mode, mine
+            error = self.assertRaises(ConfigError, Kit(kit.env.boot(), kit.coordinator).start)
+            self.assertIn(remedy, error.message)
+
     def test_second_process(self) -> None:
         """A second host on the same folder does not start; the first goes on."""
         kit = Kit().start()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from pigpen.config import privacy_faults
 from pigpen.env import Disk, OpenFile
 from pigpen.errors import ConfigError
 from pigpen.host import durable
@@ -64,6 +65,8 @@ def save(disk: Disk, root: str, identity: Identity) -> None:
 
 def _read(disk: Disk, root: str) -> Identity:
     path = f"{root}/{FILE}"
+    if faults := privacy_faults(disk, path):  # it holds the host's key (REL-G2)
+        raise ConfigError(path=path, reason=faults[0])
     try:
         return msgspec.json.decode(disk.read(path, _MAX_BYTES), type=Identity)
     except FileNotFoundError:

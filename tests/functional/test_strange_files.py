@@ -103,6 +103,16 @@ class SecretTests(SynchronousTestCase):
         secret.symlink_to("else")
         self.assertIn("regular file", self.refused(part))
 
+    def test_host_key(self) -> None:
+        """Who can read it can be that host."""
+        part = self.cloud.host
+        self.cloud.coordinator.start()
+        part.start()
+        self.assertEqual(part.stop(), 0)
+        identity = self.cloud.blobs / "pigpen-host.json"
+        identity.chmod(0o644)
+        self.assertIn(f"chmod 600 {identity}", self.refused(part))
+
     def test_configuration(self) -> None:
         """In a service's file, and in one that it names."""
         folder = self.cloud.home
