@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 
 from pigpen.env import Env
@@ -35,6 +35,8 @@ class ExpectTools:
     parts: Parts
     room: Room
     table: Expectations
+    #: blobs of which an upload is under way
+    running: Container[str]
     #: `UploadTools.displace`
     displace: Callable[[str], Awaitable[None]]
     control: Callable[[], str | None]
@@ -59,13 +61,17 @@ class ExpectHandler:
         if len(batch) > MAX_BATCH:
             raise TooLarge(limit=MAX_BATCH_BYTES)
         for one in batch:
-            if one.method == "PUT" and self._tools.table.known(one) is None:
+            if one.blob in self._tools.running and self._displaces(one):
                 await self._tools.displace(one.blob)
         found = await self._look(batch)
         # no await from here on: the whole batch is judged in one turn
         answers = [self._judge(one, found.get(one.blob)) for one in batch]
         self._tools.table.rest()
         return json_answer(200, answers)
+
+    def _displaces(self, one: Expectation) -> bool:
+        """A sender that comes back has a new expectation; a repetition says nothing of it."""
+        return one.method == "PUT" and self._tools.table.known(one) is None
 
     def _check_control(self, request: Request) -> None:
         fields = request.headers.getall("Authorization", [])

@@ -157,7 +157,7 @@ class Expectations:
         now = self._clock.seconds()
         if now >= live.ends or (not live.used and now >= live.start_by):
             raise self.violation("late")
-        if not live.admits(address):
+        if live.network is not None and not live.admits(address):
             raise self.violation("address")
         return live
 
@@ -250,8 +250,10 @@ class Expectations:
     def _uncount(self, live: Live) -> None:
         account = live.expectation.account
         if account:
-            self._accounts[account] -= 1
-            if self._accounts[account] <= 0:
+            left = self._accounts[account] - 1
+            if left > 0:
+                self._accounts[account] = left
+            else:
                 del self._accounts[account]
 
     def _look(self, key: bytes, now: float) -> None:

@@ -251,6 +251,7 @@ class Host:
             parts=self.parts,
             room=self.room,
             table=self.table,
+            running=self._uploads.running,
             displace=self._uploads.displace,
             control=lambda: self.session.control,
             takes_writes=self._takes_writes,

@@ -39,8 +39,6 @@ class Rows:
 
     def get(self, key: bytes) -> bytes | None:
         bucket = self._buckets[key[0] << 6 | key[1] >> 2]
-        if key not in bucket:
-            return None
         at = _find(bucket, key)
         return None if at < 0 else bucket[at + _HEAD_BYTES : _next(bucket, at)]
 
@@ -56,8 +54,6 @@ class Rows:
         """Take a row out; None: it is not there."""
         place = key[0] << 6 | key[1] >> 2
         bucket = self._buckets[place]
-        if key not in bucket:
-            return None
         at = _find(bucket, key)
         if at < 0:
             return None
@@ -68,12 +64,15 @@ class Rows:
 
 
 def _find(bucket: bytes, key: bytes) -> int:
-    """Where its row begins; -1: its bytes are those of another row's data only."""
-    at = 0
-    while at < len(bucket):
-        if bucket.startswith(key, at):
+    """Where its row begins; -1: it has none."""
+    at = bucket.find(key)
+    start = 0
+    while at >= 0:
+        while start < at:
+            start = _next(bucket, start)
+        if start == at:
             return at
-        at = _next(bucket, at)
+        at = bucket.find(key, at + 1)  # that was among another row's data
     return -1
 
 
