@@ -23,7 +23,7 @@ T = TypeVar("T")
 #: how much is handed over at least, while more is to come
 LEAST_BYTES = 256 * 1024
 #: how much may wait, beside the batch that is being worked on
-WINDOW_BYTES = 512 * 1024
+WINDOW_BYTES = 384 * 1024
 
 
 class Batches(Generic[T]):
