@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.settings import MAX_STREAMS
-from pigpen.errors import Unavailable
+from pigpen.errors import BodyAborted, Unavailable
 from pigpen.http import wire
-from pigpen.http.body import BytesBody
+from pigpen.http.body import BytesBody, read_all
 from pigpen.http.fields import format_digest, parse_links
 from pigpen.http.key import Key
 from pigpen.http.message import Request, Response
@@ -259,6 +259,23 @@ class StreamedTests(DownloadsCase):
 
         self.host.handle = lie  # type: ignore[method-assign]
         self.assertEqual(self.get("?redirect=never").status, 503)
+
+    def test_rot(self) -> None:
+        """Bytes that changed at a host never pass for a whole answer: it is cut."""
+        self.put()
+
+        async def rot(request: Request) -> Response:
+            response = await FakeHost.handle(self.host, request)
+            if request.key.names[0] == "x":
+                data = bytearray(await read_all(response.body, len(BIG)))
+                data[len(BIG) // 2] ^= 1
+                response.body = BytesBody(bytes(data))
+            return response
+
+        self.host.handle = rot  # type: ignore[method-assign]
+        with self.assertRaises(BodyAborted):
+            self.get("?redirect=never")
+        self.assertEqual(next(iter(self.cloud.coordinator.hosts)).streams, 0)
 
     def test_reader_leaves(self) -> None:
         """A reader who leaves while hosts are asked leaves nothing behind."""

@@ -18,6 +18,7 @@ from pigpen.coordinator.metrics import Metrics
 from pigpen.coordinator.request_terms import found_at
 from pigpen.coordinator.settings import MAX_DUPLICATES, TOO_MANY_STREAMS
 from pigpen.coordinator.user_agents import may_redirect, never_redirect
+from pigpen.coordinator.verified_body import VerifiedBody
 from pigpen.env import Env, random_id
 from pigpen.errors import BadAnswer, NoAnswer, NoReplica, TooManyRequests, Unavailable
 from pigpen.http import wire
@@ -217,7 +218,8 @@ class Downloads:
         return selection.answer(node.validators, _headers(request, node), body)
 
     async def body(self, node: Node, account: str, offset: int, length: int) -> Body:
-        """A part of a version: out of the catalog, or from the first host that gives it.
+        """A part of a version: out of the catalog, or from the first host that gives it. All of
+        it is checked against its digest, a part cannot be.
 
         :raises NoReplica: no host does. :raises Unavailable: too many streams.
         """
@@ -235,7 +237,7 @@ class Downloads:
             try:
                 response = await self._fetch(confirmed, part, length)
                 body = CountedBody(response.body, self._metrics.bytes_out, release)
-                return body
+                return body if part is not None else VerifiedBody(body, node.sha256)
             except NoAnswer:
                 self._hosts.suspect(confirmed.host)
             finally:
