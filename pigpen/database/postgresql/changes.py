@@ -18,7 +18,7 @@ T = TypeVar("T")
 TRIES: Final = 5
 
 
-class OutcomeUnknown(Unavailable):
+class CommitUnknown(Unavailable):
     """The {noun} went away in the middle of a change: look whether it was done."""
 
 
@@ -44,7 +44,7 @@ class Changes:
         """Run a rule in a transaction of its own; it happened once, or not at all.
 
         :raises psycopg.Error: it failed for good. :raises Unreachable: the server is away.
-        :raises LeaseLost: see `is_over`. :raises OutcomeUnknown: the server went away meanwhile.
+        :raises LeaseLost: see `is_over`. :raises CommitUnknown: the server went away meanwhile.
         """
 
         def attempt() -> T:
@@ -95,7 +95,7 @@ class Changes:
     def _was_done(self, error: psycopg.Error) -> bool:
         """Whether a COMMIT that lost its connection happened."""
         lease = self.lease
-        unknown = OutcomeUnknown(noun=self._noun)
+        unknown = CommitUnknown(noun=self._noun)
         if lease is None:
             raise unknown from error
 

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from pigpen.database.batches import Call, Take
 from pigpen.database.database import READ_BATCH, READ_SECONDS, WRITE_SECONDS, Database
 from pigpen.database.postgresql.address import without_password
-from pigpen.database.postgresql.changes import TRIES, Changes, OutcomeUnknown
+from pigpen.database.postgresql.changes import TRIES, Changes, CommitUnknown
 from pigpen.database.postgresql.lease import LEASE_SECONDS, RENEW_SECONDS, Lease, LeaseLost
 from pigpen.database.postgresql.link import (
     Link,
@@ -226,7 +226,7 @@ class PostgresqlDatabase(Database):
         except Unreachable as error:
             calls.extend(_all(take))
             self._failed(take, calls, error, self._unreachable())
-        except (LeaseLost, OutcomeUnknown) as error:
+        except (LeaseLost, CommitUnknown) as error:
             self._failed(take, calls, error, error)
 
     def _write_all(self, take: Take, calls: list[Call], transaction: Transaction) -> None:
@@ -249,7 +249,7 @@ class PostgresqlDatabase(Database):
             return
         try:
             self._changes.run(lease.give_back)
-        except (psycopg.Error, Unreachable, LeaseLost, OutcomeUnknown) as error:
+        except (psycopg.Error, Unreachable, LeaseLost, CommitUnknown) as error:
             self.log.info(
                 "the lease of {name} ends by itself: {error}", name=self.name, error=error
             )
