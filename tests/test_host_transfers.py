@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.errors import BodyAborted
 from pigpen.http import wire
-from pigpen.http.body import PushBody
+from pigpen.http.body import FileBody, PushBody
 from pigpen.http.fields import format_digest
 from pigpen.http.message import Response
 from pigpen.testing import SimEnv
@@ -371,6 +371,12 @@ class GetTests(SynchronousTestCase):
         path = self.kit.expect_get(self.blob, self.number, **fields)
         response = self.kit.answer(method, path, headers=headers)
         return response.status, self.kit.text(response), response
+
+    def test_idle(self) -> None:
+        """A reader has the time that its expectation gives it."""
+        body = self.get(idle=20)[2].body
+        assert isinstance(body, FileBody)
+        self.assertEqual(body.idle, 20)
 
     def test_whole(self) -> None:
         """A GET gives the bytes, and a browser never shows them as a page."""

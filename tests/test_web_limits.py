@@ -135,6 +135,20 @@ class LimitTests(SynchronousTestCase):
         handler.waits[0].callback(Response(200))
         self.assertEqual(statuses(transport), [200])
 
+    def test_file_idle(self) -> None:
+        """A file may allow its reader less time than others have, but not more."""
+        for idle, seconds in ((10.0, 10), (1800.0, 120)):
+            body = FileBody(
+                MemoryFile(bytes(1000 * KIB), cached=False), 0, 1000 * KIB, lambda: None, idle=idle
+            )
+            server = Server(answering(Response(200, None, body)))
+            transport = server.connect(room=KIB)
+            transport.send(GET)
+            server.pass_time(seconds - 1)
+            self.assertFalse(transport.aborted)
+            server.pass_time(3)
+            self.assertTrue(transport.aborted)
+
     def test_file_deadline(self) -> None:
         """A file's deadline cuts a transfer that is still going on."""
         released: list[int] = []

@@ -72,7 +72,8 @@ class Downloads:
             self._table.end_get(live, selection.length, body.sent)
 
         offset, length = selection.offset, selection.length
-        body = FileBody(opened.file, offset, length, release, live.ends)
+        idle = live.expectation.idle
+        body = FileBody(opened.file, offset, length, release, live.ends, idle)
         return body
 
 

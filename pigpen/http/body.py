@@ -101,11 +101,12 @@ class FileBody(BaseBody):
 
     It owns its use of the file: `release` is called exactly once, when it ends or is closed.
     ``deadline``: when whoever sends it must stop and abort, on the clock of Env; None: never.
+    ``idle``: seconds in which a reader must take something, if that is less than all readers have.
     ``damaged``: the file did not give its bytes. ``sent``: how many bytes were taken so far; who
     sends straight from the file (sendfile) counts here.
     """
 
-    __slots__ = ("_release", "damaged", "deadline", "file", "length", "offset", "sent")
+    __slots__ = ("_release", "damaged", "deadline", "file", "idle", "length", "offset", "sent")
 
     def __init__(
         self,
@@ -114,11 +115,13 @@ class FileBody(BaseBody):
         length: int,
         release: Callable[[], None],
         deadline: float | None = None,
+        idle: float | None = None,
     ) -> None:
         self.file = file
         self.offset = offset
         self.length = length
         self.deadline = deadline
+        self.idle = idle
         self.damaged = False
         self.sent = 0
         self._release: Callable[[], None] | None = release

@@ -85,6 +85,8 @@ class Answerer:
         self.begun = False
         #: when a `FileBody` must have been sent
         self.cut_at: float | None = None
+        #: in which its reader must take something; None: as every reader
+        self.reader_seconds: float | None = None
 
     @property
     def idle(self) -> bool:
@@ -247,7 +249,7 @@ class Answerer:
 
     async def _send(self, body: Body, plan: Plan) -> None:
         if isinstance(body, FileBody):
-            self.cut_at = body.deadline
+            self.cut_at, self.reader_seconds = body.deadline, body.idle
         try:
             await send_body(self._connection.outlet, body, plan)
         except (PigpenError, OSError) as error:
@@ -258,7 +260,7 @@ class Answerer:
             self._connection.abort()
             raise
         finally:
-            self.cut_at = None
+            self.cut_at = self.reader_seconds = None
 
     async def _flush(self) -> None:
         if self._connection.outlet.blocked and not self._connection.closed:

@@ -358,7 +358,8 @@ class HttpChannel(Protocol):
         """Enforce the time limits; the factory calls this every second."""
         cut_at = self._answerer.cut_at
         cut = cut_at is not None and now >= cut_at
-        if cut or self.outlet.stalled(now, self._limits.reader_seconds):
+        most = self._limits.reader_seconds
+        if cut or self.outlet.stalled(now, min(most, self._answerer.reader_seconds or most)):
             self.abort()
         elif self._stage is Stage.BODY:
             self._check_rate(now)
