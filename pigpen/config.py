@@ -99,13 +99,15 @@ class UserConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a service listens. ``insecure``: plain HTTP even where other machines reach it."""
+    """Where a service listens. ``insecure``: plain HTTP even where other machines reach it.
+    ``proxies``: addresses of servers in front, whose X-Forwarded fields are believed."""
 
     port: Port
     interface: str = "127.0.0.1"
     certificate: str | None = None
     private_key: str | None = None
     insecure: bool = False
+    proxies: list[str] = []
 
 
 class HostConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,16 +137,14 @@ class CoordinatorConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields
 
 class GatewayConfig(Listen, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``users``: a file of users, who share the gateway's account. ``aliases``: names that clients
-    may call it by. ``proxies``: addresses whose X-Forwarded fields are believed. ``redirect``: some
-    programs read from hosts themselves. ``infinity``: PROPFIND of all levels. ``trusted``: no
-    warning when the access key goes over plain http."""
+    may call it by. ``redirect``: some programs read from hosts themselves. ``infinity``: PROPFIND
+    of all levels. ``trusted``: no warning when the access key goes over plain http."""
 
     port: Port = GATEWAY_PORT
     coordinator: str | None = None
     access_key: str | None = None
     prefix: str = "/"
     aliases: list[str] = []
-    proxies: list[str] = []
     users: str | None = None
     redirect: bool = False
     infinity: bool = False

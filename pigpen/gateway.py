@@ -8,7 +8,6 @@ anywhere else       whoever shows a login and an access key, in that account; ov
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Final
 
 from twisted.logger import Logger
@@ -172,14 +171,8 @@ def _settings(config: GatewayConfig) -> DavSettings:
 
 
 def _own_names(config: GatewayConfig) -> OwnNames:
-    """:raises ConfigError: a proxy is no address."""
-    for proxy in config.proxies:
-        if not _is_address(proxy):
-            reason = "write the address that it connects from, such as 192.0.2.1"
-            raise ConfigError(path=f"proxy {proxy}", reason=reason)
-    return OwnNames(
-        bound=config.interface, aliases=_aliases(config), proxies=frozenset(config.proxies)
-    )
+    """:raises ConfigError: an alias is no name."""
+    return OwnNames(bound=config.interface, aliases=_aliases(config))
 
 
 def _aliases(config: GatewayConfig) -> frozenset[str]:
@@ -189,14 +182,6 @@ def _aliases(config: GatewayConfig) -> frozenset[str]:
             reason = "write a name, such as cloud.example or cloud.example:8443"
             raise ConfigError(path=f"alias {name}", reason=reason)
     return frozenset(name.lower() for name in config.aliases)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def handler_below(env: Env, session: Session, prefix: Key) -> Handler:

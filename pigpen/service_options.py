@@ -153,6 +153,14 @@ class ServiceOptions(Interleaved):
         return merged
 
 
+class ListenOptions(ServiceOptions):
+    """Options of a service that listens by itself, beside `LISTEN`."""
+
+    def opt_proxy(self, address: str) -> None:
+        """Address of a proxy in front, whose X-Forwarded fields count; repeatable."""
+        self.setdefault("proxies", []).append(address)
+
+
 class FolderOptions(ServiceOptions):
     """Options of a service that keeps its things in a folder."""
 
@@ -160,7 +168,7 @@ class FolderOptions(ServiceOptions):
     arguments: ClassVar[dict[str, Any]] = {"folder": None}  # the file may name it
 
 
-class HostOptions(FolderOptions):
+class HostOptions(ListenOptions, FolderOptions):
     longdesc = "Lend the free space of DIR to the cloud."
     section = "host"
     optParameters = parameters(
@@ -179,7 +187,7 @@ class HostOptions(FolderOptions):
         self.setdefault("addresses", []).append(url)
 
 
-class CoordinatorOptions(FolderOptions):
+class CoordinatorOptions(ListenOptions, FolderOptions):
     longdesc = "Know accounts, names and hosts; the catalog lies in DIR."
     section = "coordinator"
     optParameters = parameters(
@@ -207,7 +215,7 @@ class CoordinatorOptions(FolderOptions):
         return super()._given()
 
 
-class GatewayOptions(ServiceOptions):
+class GatewayOptions(ListenOptions):
     longdesc = (
         "Serve the cloud by WebDAV and HTTP: on this machine without a login, elsewhere over TLS to"
         " whoever has a login and an access key, or to the users of a file."
@@ -230,10 +238,6 @@ class GatewayOptions(ServiceOptions):
     def opt_alias(self, name: str) -> None:
         """A name that clients call this server by, such as cloud.example; repeatable."""
         self.setdefault("aliases", []).append(name)
-
-    def opt_proxy(self, address: str) -> None:
-        """Address of a proxy in front, whose X-Forwarded fields count; repeatable."""
-        self.setdefault("proxies", []).append(address)
 
 
 class SoloOptions(FolderOptions):

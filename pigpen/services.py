@@ -35,6 +35,7 @@ from pigpen.errors import ConfigError, PigpenError
 from pigpen.http.key import Key
 from pigpen.http.message import Handler
 from pigpen.web.client import HttpClient
+from pigpen.web.proxies import Proxies
 from pigpen.web.server import HttpFactory, ServerLimits
 from pigpen.web.tls import self_signed_pin, tls_factory
 
@@ -90,7 +91,8 @@ class PartService(MultiService):
         self._client = client
         self._listen = listen
         self._fatal = fatal
-        self._factory = HttpFactory(env, part.handler, limits_for(env.descriptors()))
+        limits = limits_for(env.descriptors())
+        self._factory = HttpFactory(env, part.handler, limits, believed(listen))
         self._port: IListeningPort | None = None
         self._starting: Deferred[None] | None = None
         self.part = part
@@ -277,6 +279,15 @@ def check_listen(listen: Listen) -> None:
             " --insecure if the network is yours alone"
         )
         raise ConfigError(path=f"interface {listen.interface}", reason=reason)
+
+
+def believed(listen: Listen) -> Proxies:
+    """The servers in front. :raises ConfigError: one has no address."""
+    try:
+        return Proxies(listen.proxies)
+    except ValueError as error:
+        reason = f"{error}; write what it connects from, such as 192.0.2.1"
+        raise ConfigError(path="proxy", reason=reason) from None
 
 
 def warn_if_exposed(coordinator: str, listen: Listen) -> None:

@@ -12,7 +12,7 @@ from pigpen.config import CoordinatorConfig, HostConfig, Listen
 from pigpen.errors import BadRequest, ConfigError, PigpenError
 from pigpen.http.body import BytesBody, read_all
 from pigpen.http.key import Key
-from pigpen.http.message import Handler, Request, Response
+from pigpen.http.message import Handler, Headers, Request, Response
 from pigpen.testing.env import SimEnv
 from pigpen.web.client import HttpClient
 
@@ -23,6 +23,7 @@ class FakePart:
     def __init__(self, env: SimEnv) -> None:
         self.env = env
         self.calls: list[str] = []
+        self.addresses: list[str] = []
         self.error: Exception | None = None
         self.go: Deferred[None] = Deferred()
 
@@ -40,6 +41,7 @@ class FakePart:
 
     async def handle(self, request: Request) -> Response:
         self.calls.append("handle")
+        self.addresses.append(request.caller.address)
         if request.key == Key.from_text("slow"):
             await self.go
         return Response(200, body=BytesBody(b"here"))
@@ -56,11 +58,13 @@ class PartServiceTests(SynchronousTestCase):
     def make(self, listen: Listen) -> services.PartService:
         return services.PartService(self.env, self.part, self.client, listen, self.fatal.append)
 
-    def get(self, path: str) -> Deferred[bytes]:
+    def get(self, path: str, **fields: str) -> Deferred[bytes]:
         async def ask() -> bytes:
             client = HttpClient(self.env)
             try:
-                answer = await client.request("GET", f"http://127.0.0.1:2573{path}")
+                answer = await client.request(
+                    "GET", f"http://127.0.0.1:2573{path}", headers=Headers(fields)
+                )
                 return await read_all(answer.body, 100)
             finally:
                 await client.close()
@@ -82,6 +86,15 @@ class PartServiceTests(SynchronousTestCase):
         self.assertEqual(self.part.calls, ["start", "handle", "stop"])
         self.assertFalse(self.service.running)
         self.assertRaises(PigpenError, self.env.run, self.get("/a"))
+
+    def test_proxies(self) -> None:
+        """Behind a server that the configuration names, clients are known by their addresses."""
+        for proxies, address in (([], "127.0.0.1"), (["127.0.0.1"], "192.0.2.1")):
+            service = self.make(Listen(port=2573, proxies=proxies))
+            service.startService()
+            self.env.run(self.get("/a", **{"X-Forwarded-For": "192.0.2.1"}))
+            self.env.run(service.stopService())
+            self.assertEqual(self.part.addresses.pop(), address)
 
     def test_under_way(self) -> None:
         """A stop lets a request that is under way end, then stops the part."""

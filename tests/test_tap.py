@@ -70,6 +70,15 @@ class TapTests(HomeCase):
         self.assertEqual((config.prefix, config.users), ("/x", "/u"))
         self.assertEqual((config.redirect, config.infinity, config.insecure), (True, True, False))
 
+    def test_proxies(self) -> None:
+        """Every service can be told which servers stand in front; what is no address is refused."""
+        for line in ("coordinator x", "host x -k K", "runserver -k K"):
+            options = tap.Options()
+            options.parseOptions([*line.split(), "--proxy=10.0.0.1", "--proxy", "::1"])
+            self.assertEqual(options.subOptions.config.proxies, ["10.0.0.1", "::1"], line)
+            error = self.assertRaises(ConfigError, self.make, f"{line} --proxy=cloud.example")
+            self.assertIn("'cloud.example'", error.message)
+
     def test_not_for_all_to_read(self) -> None:
         """Plain HTTP where others can listen in is refused, and said how to do better."""
         for line in ("coordinator x -i 0.0.0.0", "host x -k K -i ::", "host x -k K -i 10.0.0.1"):

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from pigpen.http.body import read_all
 from pigpen.http.message import Request, Response
 from pigpen.web.limits import ServerLimits
+from pigpen.web.proxies import Proxies
 from pigpen.web.server import HttpFactory
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -157,9 +158,9 @@ class Function:
 class Server:
     """A factory on a fake Env, and connections to it."""
 
-    def __init__(self, handler: Any, **limits: Any) -> None:
+    def __init__(self, handler: Any, *, proxies: Proxies | None = None, **limits: Any) -> None:
         self.env = FakeEnv()
-        self.factory = HttpFactory(self.env, handler, ServerLimits(**limits))  # type: ignore[arg-type]
+        self.factory = HttpFactory(self.env, handler, ServerLimits(**limits), proxies)  # type: ignore[arg-type]
 
     def connect(self, address: str = "192.0.2.1", room: int = 2**60) -> FakeTransport:
         transport = FakeTransport(address, room)

@@ -25,13 +25,11 @@ class OwnNames(msgspec.Struct, frozen=True):
     """``bound``: the address that is listened on, or a name of it; "": all addresses.
 
     ``aliases``: other names, with a port or for any. ``anywhere``: another server in front decides.
-    ``proxies``: addresses of servers in front, whose X-Forwarded fields are believed.
     """
 
     bound: str = "127.0.0.1"
     aliases: frozenset[str] = frozenset()
     anywhere: bool = False
-    proxies: frozenset[str] = frozenset()
 
     def check_host(self, request: Request) -> None:
         """:raises Misdirected: the Host field names somebody else; none passes (HTTP/1.0)."""
@@ -59,17 +57,6 @@ class OwnNames(msgspec.Struct, frozen=True):
         if foreign:
             raise Forbidden(reason="web pages of other servers may not change anything here")
 
-    def seen_through(self, request: Request) -> Request:
-        """The request as a proxy in front got it."""
-        if request.caller.address not in self.proxies:
-            return request
-        headers = request.headers.copy()
-        host = headers.get("X-Forwarded-Host")
-        if host:
-            headers["Host"] = host.rpartition(",")[2].strip()
-        scheme = headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
-        return request.replace(headers=headers, secure=request.secure or scheme == "https")
-
     def _is_own(self, host: str, asked: str) -> bool:
         return host == asked.lower() or host in self.aliases or _name_of(host) in self.aliases
 
@@ -82,10 +69,9 @@ class OwnNamesOnly:
         self._names = names
 
     async def handle(self, request: Request) -> Response:
-        seen = self._names.seen_through(request)
-        self._names.check_host(seen)
-        self._names.check_origin(seen)
-        return await self._inner.handle(seen)
+        self._names.check_host(request)
+        self._names.check_origin(request)
+        return await self._inner.handle(request)
 
 
 def _name_of(host: str) -> str:

@@ -6,7 +6,7 @@ Continue by itself and has no sendfile.
 
 from __future__ import annotations
 
-import ipaddress
+from ipaddress import IPv6Address, IPv6Network
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from pigpen.http.fields import format_date
 from pigpen.http.message import Handler
 from pigpen.web.channel import HttpChannel
 from pigpen.web.limits import ServerLimits
+from pigpen.web.proxies import BehindProxies, Proxies, address_of
 from pigpen.web.serving import Owner
 
 if TYPE_CHECKING:
@@ -39,10 +40,17 @@ class HttpFactory(Factory):
     log = Logger()
     noisy = False
 
-    def __init__(self, env: Env, handler: Handler, limits: ServerLimits | None = None) -> None:
+    def __init__(
+        self,
+        env: Env,
+        handler: Handler,
+        limits: ServerLimits | None = None,
+        proxies: Proxies | None = None,
+    ) -> None:
         self.env = env
-        self.handler = handler
+        self.handler = BehindProxies(handler, proxies) if proxies else handler
         self.limits = limits or ServerLimits()
+        self._proxies = proxies or Proxies()
         #: the clock at the last sweep: exact enough for limits of seconds
         self.now = 0.0
         self.draining = False
@@ -65,7 +73,7 @@ class HttpFactory(Factory):
         """:return: None closes the connection: there are too many."""
         if self.draining:
             return None
-        group = _group(str(getattr(addr, "host", "")))
+        group = self._group(str(getattr(addr, "host", "")))
         if group and self._by_address.get(group, 0) >= self.limits.connections_per_address:
             return None
         if len(self._channels) >= self.limits.connections and not self._make_room():
@@ -90,7 +98,7 @@ class HttpFactory(Factory):
         """:return: now."""
         self.now = self.env.clock.seconds()
         self._channels[channel] = None
-        group = _group(channel.address)
+        group = self._group(channel.address)
         if group:
             self._by_address[group] = self._by_address.get(group, 0) + 1
         if self._sweeper is None:
@@ -104,13 +112,23 @@ class HttpFactory(Factory):
 
     def lost(self, channel: HttpChannel) -> None:
         del self._channels[channel]
-        group = _group(channel.address)
+        group = self._group(channel.address)
         if group:
             self._by_address[group] -= 1
             if not self._by_address[group]:
                 del self._by_address[group]
         if not self._channels:
             self._all_lost()
+
+    def _group(self, address: str) -> str:
+        """Whose connections are counted together: an IPv4 address, an IPv6 /64; "" for loopback,
+        believed proxies and what is no address."""
+        parsed = address_of(address)
+        if parsed is None or parsed.is_loopback or self._proxies.believes(address):
+            return ""
+        if isinstance(parsed, IPv6Address):
+            return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
+        return str(parsed)
 
     def _all_lost(self) -> None:
         if self._sweeper is not None:
@@ -159,21 +177,6 @@ class HttpFactory(Factory):
             self._second = second
             self._common = f"Server: pigpen\r\nDate: {format_date(second)}\r\n"
         return self._common
-
-
-def _group(address: str) -> str:
-    """Whose connections are counted together: an IPv4 address, an IPv6 /64; "" for loopback and
-    what is no address."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed  # as an IPv6 socket shows it
-    if parsed.is_loopback:
-        return ""
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
-    return str(parsed)
 
 
 _is_owner: type[Owner[HttpChannel]] = HttpFactory
