@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.client.inputs import (
     AHEAD_BYTES,
-    MOST_SHARED_BYTES,
     PIECE_BYTES,
+    SHARED_BYTES,
     FileInput,
     PipeInput,
     Pipes,
@@ -101,14 +101,14 @@ class PipeTests(SynchronousTestCase):
         self.assertEqual(len(ended), 1)
 
     def test_shared(self) -> None:
-        """Many pipes at once keep less each, one alone not all there is."""
+        """Many pipes at once keep less each, together no more than one alone."""
         pipes = Pipes(1000)
         several = [pipes.open(self.stream) for _ in range(4)]
         self.assertEqual({pipe.keep for pipe in several}, {250})
         pipes.close(several.pop())
         pipes.close(several.pop())
         self.assertEqual({pipe.keep for pipe in several}, {500})
-        self.assertEqual(Pipes().open(self.stream).keep, MOST_SHARED_BYTES)
+        self.assertEqual(Pipes().open(self.stream).keep, SHARED_BYTES)
 
 
 class FileInputTests(SynchronousTestCase):

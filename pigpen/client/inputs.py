@@ -17,10 +17,8 @@ from pigpen.http.body import BaseBody, Body, BytesBody, PushBody
 #: transfer can go on where the host says it was cut
 REPLAY_BYTES = 8 * 1024 * 1024
 
-
-#: of all pipes that share, and of one of them at most
-SHARED_BYTES = 8 * 1024 * 1024
-MOST_SHARED_BYTES = 4 * 1024 * 1024
+#: of all pipes that share, together
+SHARED_BYTES = 4 * 1024 * 1024
 
 #: of a file, read at a time
 PIECE_BYTES = 512 * 1024
@@ -209,7 +207,7 @@ class Pipes:
 
     def _share(self) -> None:
         for pipe in self._open:
-            pipe.keep = min(MOST_SHARED_BYTES, self._keep // len(self._open))
+            pipe.keep = self._keep // len(self._open)
 
 
 class _Replay(BaseBody):
