@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from pigpen.coordinator.catalog import locking, namespace
 from pigpen.coordinator.catalog.details import parse_want
 from pigpen.coordinator.catalog.listing import Page, list_page
@@ -13,6 +10,7 @@ from pigpen.http import wire
 from pigpen.http.namespace import MAX_VALUE_BYTES, LockWish, When
 from pigpen.http.wire import Property
 from tests.catalog_kit import RulesCase, key
+from tests.hypothesis_kit import given, settings, st
 
 #: names around the slash in byte order, and beyond ASCII
 TREE = (

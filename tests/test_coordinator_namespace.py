@@ -9,8 +9,6 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from pigpen.coordinator.catalog import copying, key_lengths, namespace, properties
@@ -32,6 +30,7 @@ from pigpen.http.conditions import Conditions
 from pigpen.http.key import Key
 from pigpen.http.namespace import Property, When
 from tests.catalog_kit import RulesCase, if_match, if_none_match, key
+from tests.hypothesis_kit import given, settings, st
 
 
 class NamespaceCase(RulesCase):

@@ -9,9 +9,6 @@ import contextlib
 import hashlib
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from pigpen.coordinator.catalog import accounts, host_rows, namespace, pending_writes, writes
 from pigpen.coordinator.catalog.listing import list_page
 from pigpen.errors import (
@@ -29,6 +26,7 @@ from pigpen.http.conditions import Conditions
 from pigpen.http.if_header import parse_if
 from pigpen.http.namespace import When
 from tests.catalog_kit import RulesCase, if_match, if_none_match, key
+from tests.hypothesis_kit import given, settings, st
 
 WRITE = "c" * 64
 
