@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from pigpen.http.body import Body, BytesBody, read_all
@@ -26,11 +27,11 @@ class Asked:
         return await read_all(self.body, MAX_BYTES)
 
 
-class FakeSender:
+class FakeSender(ABC):
     """Gives each request to `answer`; its body is closed when that has ended."""
 
-    async def answer(self, asked: Asked) -> Response:
-        raise NotImplementedError
+    @abstractmethod
+    async def answer(self, asked: Asked) -> Response: ...
 
     async def close(self) -> None:
         return None

@@ -7,6 +7,7 @@ server.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import ClassVar, Concatenate, ParamSpec, TypeVar
 
@@ -30,7 +31,7 @@ READ_SECONDS = 0.01
 WRITE_SECONDS = 0.05
 
 
-class Database:
+class Database(ABC):
     """What rules run over. Its subclasses have an `open` that makes one."""
 
     log = Logger()
@@ -46,6 +47,7 @@ class Database:
         self._env = env
         self._writes = self._lane(self._write_batch, WRITE_BATCH)
 
+    @abstractmethod
     def read(
         self, rule: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> Deferred[T]:
@@ -53,7 +55,6 @@ class Database:
 
         :raises Unavailable: too many wait, or it cannot be read now.
         """
-        raise NotImplementedError
 
     def write(
         self, rule: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
@@ -76,13 +77,13 @@ class Database:
         assert not kwargs
         return self._writes.call(rule, args, durable=False)
 
+    @abstractmethod
     async def close(self) -> None:
         """Finish what waits, then leave it in one piece."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _write_batch(self, take: Take) -> None:
         """In a thread."""
-        raise NotImplementedError
 
     def _lane(self, run: Callable[[Take], None], limit: int) -> Batches:
         return Batches(self._env, run, limit, MAX_WAITING, self.noun)
