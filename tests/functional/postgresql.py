@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import psycopg
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.observing import until
 
@@ -116,3 +117,15 @@ def shared_server() -> Server:
         server.start()
         _shared.append(server)
     return _shared[0]
+
+
+class ServerCase(SynchronousTestCase):
+    """A test with a server of its own, which it may stop and kill."""
+
+    if programs() is None:
+        skip = "PostgreSQL is not installed"
+
+    def setUp(self) -> None:
+        self.server = Server()
+        self.addCleanup(self.server.close)
+        self.server.start()

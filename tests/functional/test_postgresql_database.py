@@ -37,7 +37,7 @@ from tests.database_kit import (
     names,
 )
 from tests.functional.observing import until
-from tests.functional.postgresql import Server, programs, shared_server
+from tests.functional.postgresql import ServerCase, programs, shared_server
 from tests.functional.solo import ROOT
 
 SCHEMA = read_schema(PostgresqlCatalog.package)
@@ -525,16 +525,11 @@ task.react(lambda reactor: defer.Deferred.fromCoroutine(main(reactor)))
 """
 
 
-class KillTests(SynchronousTestCase):
+class KillTests(ServerCase):
     """The server itself dies."""
 
-    if programs() is None:
-        skip = "PostgreSQL is not installed"
-
     def setUp(self) -> None:
-        self.server = Server()
-        self.addCleanup(self.server.close)
-        self.server.start()
+        super().setUp()
         self.address = self.server.make_database()
 
     def test_killed_and_back(self) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import signal
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.functional.cloud import Cloud
 from tests.functional.observing import until
-from tests.functional.postgresql import Server, programs, shared_server
+from tests.functional.postgresql import ServerCase, programs, shared_server
 from tests.functional.test_operator import OperatorTests as SqliteOperatorTests
 
 
@@ -26,14 +24,9 @@ class OperatorTests(SqliteOperatorTests):
 del SqliteOperatorTests
 
 
-class ServiceTests(SynchronousTestCase):
-    if programs() is None:
-        skip = "PostgreSQL is not installed"
-
+class ServiceTests(ServerCase):
     def setUp(self) -> None:
-        self.server = Server()
-        self.addCleanup(self.server.close)
-        self.server.start()
+        super().setUp()
         self.cloud = Cloud(self.mktemp(), catalog=self.server.make_database())
         self.addCleanup(self.cloud.stop)
         self.cloud.start()
